@@ -1,0 +1,240 @@
+"""One frozen description of a run: fields, defaults, checks and presets. Every flag of `train.py` is a field here."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from elegant_tf.errors import UserError
+
+CONFIG_FILE = "config.json"
+
+
+def _option(default: Any, help: str, *, choices: tuple[str, ...] = (), free: bool = False) -> Any:
+    """A field with its flag's help; a `free` one may change when a run is resumed."""
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "free": free})
+
+
+@dataclass(frozen=True)
+class Config:
+    """A run's options. The defaults are the `official` preset: the authors' released program.
+
+    Raises:
+        UserError: a field's value is not allowed; the text names the flag, the value and what would be right.
+    """
+
+    data: str = _option("faces", "Where images come from: drawn faces or CelebA's layout.", choices=("faces", "celeba"))
+    data_dir: str = _option("", "Folder of the images and label files, for --data=celeba.", free=True)
+    attributes: tuple[str, ...] = _option(
+        ("Eyeglasses", "Bangs", "Mustache", "Smiling", "Wearing_Hat"), "Attributes to move, in the order of code blocks."
+    )
+    image_size: int = _option(256, "Side of the square images in pixels; a multiple of 2**depth.")
+    flip: bool = _option(False, "Mirror training images at random.")
+    faces_count: int = _option(8000, "How many faces to draw for --data=faces.")
+
+    width: int = _option(64, "Channels of the first convolution.")
+    depth: int = _option(5, "Halvings between an image and its code.")
+
+    batch_size: int = _option(16, "Pairs of images an update, over all replicas.")
+    steps: int = _option(200_000, "Steps to train; one update per attribute each (cycle), or one update (mixed).", free=True)
+    max_minutes: float = _option(0.0, "Minutes to train now, then save and stop; 0: until --steps.", free=True)
+    attribute_schedule: str = _option(
+        "cycle", "Attributes one after another (cycle), or all within each batch (mixed).", choices=("cycle", "mixed")
+    )
+    seed: int = _option(0, "Seed of weights, drawn faces and batches.")
+
+    learning_rate: float = _option(2e-4, "Adam's learning rate at the start.")
+    learning_rate_decay: float = _option(0.97, "Factor on the learning rate after every --learning_rate_decay_steps.")
+    learning_rate_decay_steps: int = _option(3000, "Steps between decays of the learning rate.")
+    adam_beta1: float = _option(0.5, "Adam's decay of the mean gradient.")
+    adam_beta2: float = _option(0.999, "Adam's decay of the mean squared gradient.")
+    weight_decay: float = _option(1e-5, "L2 added to the gradient of every variable.")
+
+    reconstruction_norm: str = _option("l2", "Reconstruction loss: mean square (l2) or absolute (l1).", choices=("l1", "l2"))
+    reconstruction_weight: float = _option(5.0, "Weight of the reconstruction loss.")
+    discriminator_weight: float = _option(0.25, "Factor on the whole discriminator loss.")
+    half_scale_weight: float = _option(0.5, "Weight of the half-size discriminator in both losses.")
+    conditioning: str = _option(
+        "planes",
+        "How discriminators take labels in: as image planes, or as a score an attribute (projection).",
+        choices=("planes", "projection"),
+    )
+    mismatch_weight: float = _option(0.0, "Weight of real images under swapped labels as fakes.")
+    restoration_weight: float = _option(0.0, "Weight of exchanging an attribute back from the original.")
+    residual_weight: float = _option(0.0, "Weight of the mean absolute residual of edited images.")
+    ema_half_life: float = _option(0.0, "Updates in which an averaged generator forgets half; 0: no averaging.")
+
+    precision: str = _option(
+        "float32",
+        "Number format of the convolutions.",
+        choices=("float32", "mixed_float16", "mixed_bfloat16", "float64"),
+    )
+    strategy: str = _option(
+        "auto", "Devices to train on; auto: every GPU.", choices=("auto", "one_device", "mirrored"), free=True
+    )
+    jit: bool = _option(False, "Compile updates with XLA.", free=True)
+    deterministic: bool = _option(False, "Bit-identical runs on a machine, at some cost in speed.", free=True)
+
+    checkpoint_every: int = _option(1000, "Steps between checkpoints.", free=True)
+    checkpoints_kept: int = _option(3, "Newest checkpoints to keep.", free=True)
+    log_every: int = _option(10, "Steps between lines of progress.", free=True)
+    sample_every: int = _option(1000, "Steps between grids of samples; 0: none.", free=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "attributes", tuple(self.attributes))
+        self._check_types()
+        self._check_choices()
+        self._check_attributes()
+        self._check_sizes()
+        self._check_ranges()
+
+    def _check_types(self) -> None:
+        for field in dataclasses.fields(self):
+            value, default = getattr(self, field.name), field.default
+            if isinstance(default, float) and type(value) is int:
+                object.__setattr__(self, field.name, float(value))
+            elif type(value) is not type(default):
+                raise _wrong(field.name, value, f"a value of type {type(default).__name__}")
+
+    def _check_choices(self) -> None:
+        for field in dataclasses.fields(self):
+            choices = field.metadata["choices"]
+            if choices and getattr(self, field.name) not in choices:
+                raise _wrong(field.name, getattr(self, field.name), "one of " + ", ".join(choices))
+        if self.data == "celeba" and not self.data_dir:
+            raise _wrong("data_dir", self.data_dir, "the folder of CelebA's images and label files, for --data=celeba")
+
+    def _check_attributes(self) -> None:
+        names = self.attributes
+        if not names or len(set(names)) < len(names) or not all(isinstance(name, str) and name for name in names):
+            raise _wrong("attributes", ",".join(map(str, names)), "one or several different names, separated by commas")
+        if len(names) > self.code_channels:
+            raise _wrong("attributes", ",".join(names), f"at most {self.code_channels} at this --width and --depth")
+
+    def _check_sizes(self) -> None:
+        if not 2 <= self.depth <= 8:
+            raise _wrong("depth", self.depth, "2 to 8")
+        multiple = 2**self.depth
+        if self.image_size < 32 or self.image_size % multiple:
+            raise _wrong("image_size", self.image_size, f"a multiple of {multiple} (2**depth), 32 at least")
+
+    def _check_ranges(self) -> None:
+        for name in ("width", "batch_size", "steps", "learning_rate_decay_steps", "log_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise _wrong(name, getattr(self, name), "1 or more")
+        if self.checkpoints_kept < 1:
+            raise _wrong("checkpoints_kept", self.checkpoints_kept, "1 or more")
+        if self.faces_count < 16:
+            raise _wrong("faces_count", self.faces_count, "16 or more")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
+                raise _wrong(field.name, value, "a finite number, 0 or more")
+        for name in ("adam_beta1", "adam_beta2"):
+            if getattr(self, name) >= 1:
+                raise _wrong(name, getattr(self, name), "less than 1")
+        for name in ("seed", "sample_every"):
+            if getattr(self, name) < 0:
+                raise _wrong(name, getattr(self, name), "0 or more")
+        if self.learning_rate <= 0:
+            raise _wrong("learning_rate", self.learning_rate, "more than 0")
+
+    @property
+    def code_channels(self) -> int:
+        """Channels of a latent code."""
+        return self.width * min(2 ** (self.depth - 1), 8)
+
+    @property
+    def updates_per_step(self) -> int:
+        """Updates that count as one step: one per attribute under `cycle`, one under `mixed`."""
+        return len(self.attributes) if self.attribute_schedule == "cycle" else 1
+
+    def to_json(self) -> str:
+        """The fields as JSON text that `from_json` reads back."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Config:
+        """Reads `to_json`'s text.
+
+        Raises:
+            UserError: the text is no JSON object, or names a field that there is not.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise UserError(f"a configuration must be JSON, and this is not: {error}") from error
+        if not isinstance(values, dict):
+            raise UserError("a configuration must be a JSON object of fields")
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise UserError(f"unknown configuration fields: {', '.join(unknown)}")
+        return cls(**values)
+
+    def save(self, run_dir: str | os.PathLike[str]) -> None:
+        """Writes `config.json` into a run directory, aside first and then renamed."""
+        path = Path(run_dir) / CONFIG_FILE
+        aside = path.with_suffix(".json.part")
+        aside.write_text(self.to_json(), encoding="utf-8")
+        os.replace(aside, path)
+
+    @classmethod
+    def load(cls, run_dir: str | os.PathLike[str]) -> Config:
+        """Reads a run directory's `config.json`.
+
+        Raises:
+            UserError: there is none, or it cannot be read.
+        """
+        path = Path(run_dir) / CONFIG_FILE
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{run_dir} is not a run directory: cannot read {path.name} in it ({error})") from error
+        try:
+            return cls.from_json(text)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
+
+    def differences(self, other: Config) -> dict[str, tuple[Any, Any]]:
+        """The fields that must not change within a run and do: name to this value and the other's."""
+        fixed = (field.name for field in dataclasses.fields(self) if not field.metadata["free"])
+        pairs = {name: (getattr(self, name), getattr(other, name)) for name in fixed}
+        return {name: values for name, values in pairs.items() if values[0] != values[1]}
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "official": {},
+    "paper": {
+        "reconstruction_norm": "l1",
+        "reconstruction_weight": 1.0,
+        "discriminator_weight": 1.0,
+        "half_scale_weight": 1.0,
+    },
+    "demo": {
+        "image_size": 64,
+    },
+}
+
+
+def preset(name: str, **overrides: Any) -> Config:
+    """The named preset's configuration with some fields changed.
+
+    Raises:
+        UserError: no preset of that name, no such field, or a value not allowed.
+    """
+    if name not in PRESETS:
+        raise _wrong("preset", name, "one of " + ", ".join(PRESETS))
+    known = {field.name for field in dataclasses.fields(Config)}
+    if unknown := sorted(set(overrides) - known):
+        raise UserError(f"unknown configuration fields: {', '.join(unknown)}")
+    return Config(**{**PRESETS[name], **overrides})
+
+
+def _wrong(flag: str, value: Any, right: str) -> UserError:
+    return UserError(f"--{flag}={value}: must be {right}")

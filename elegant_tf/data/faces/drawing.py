@@ -1,0 +1,58 @@
+"""The whole picture: every layer in its order, then the light."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from PIL import Image
+
+from elegant_tf.data.faces.canvas import Canvas
+from elegant_tf.data.faces.features import draw_brows, draw_ears, draw_eyes, draw_mouth, draw_nose, draw_skin
+from elegant_tf.data.faces.hair import draw_back_hair, draw_bangs, draw_hair
+from elegant_tf.data.faces.identity import Identity, Light
+from elegant_tf.data.faces.scene import draw_backdrop, draw_body
+from elegant_tf.data.faces.styles import Styles
+from elegant_tf.data.faces.wear import draw_eyeglasses, draw_hat, draw_mustache
+
+
+def _supersampling(size: int) -> int:
+    return 3 if size <= 192 else 2
+
+
+def _lit(picture: np.ndarray, light: Light) -> np.ndarray:
+    """The picture brighter and warmer towards the light, darker and cooler away from it."""
+    size = len(picture)
+    axis = (np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1
+    slope = light.strength * (axis[None, :] * math.cos(light.angle) + axis[:, None] * math.sin(light.angle))
+    tint = np.array((1 + light.warmth, 1.0, 1 - light.warmth), np.float32)
+    warm = np.array((1.0, 0.92, 0.80), np.float32)
+    gain = tint * (0.98 + slope[..., None].astype(np.float32) * warm)
+    return np.clip(picture * gain + 0.5, 0, 255).astype(np.uint8)
+
+
+def draw(who: Identity, styles: Styles, size: int) -> np.ndarray:
+    """`who` with those styles, uint8 `[size, size, 3]` RGB."""
+    factor = _supersampling(size)
+    image = Image.new("RGB", (size * factor, size * factor), who.backdrop.first)
+    canvas = Canvas(image, size * factor, who.pose.affine())
+    hat = styles.Wearing_Hat is not None
+    draw_backdrop(canvas, who.backdrop)
+    draw_back_hair(canvas, who, hat)
+    draw_body(canvas, who)
+    draw_ears(canvas, who)
+    draw_skin(canvas, who)
+    draw_brows(canvas, who)
+    draw_eyes(canvas, who)
+    draw_nose(canvas, who)
+    draw_mouth(canvas, who, styles.Smiling)
+    if styles.Mustache:
+        draw_mustache(canvas, who, styles.Mustache)
+    draw_hair(canvas, who, hat)
+    if styles.Bangs:
+        draw_bangs(canvas, who, styles.Bangs)
+    if styles.Eyeglasses:
+        draw_eyeglasses(canvas, who, styles.Eyeglasses)
+    if styles.Wearing_Hat:
+        draw_hat(canvas, who, styles.Wearing_Hat)
+    return _lit(np.asarray(image.reduce(factor)), who.light)

@@ -1,0 +1,286 @@
+"""A trained run as an editor of pictures: NumPy in, NumPy out."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import tensorflow as tf
+
+from elegant_tf.config import Config
+from elegant_tf.errors import UserError
+from elegant_tf.images import MAX_PIXELS, resize, to_float, to_uint8
+from elegant_tf.latent import exchange
+from elegant_tf.model import Elegant, apply_residual
+from elegant_tf.training.checkpoint import load_generator
+from elegant_tf.weights import linear_weights, matrix_weights, swap_weights
+
+Images: TypeAlias = np.ndarray | Sequence[np.ndarray]
+"""One picture, uint8 RGB `[H, W, 3]`; several of one size, `[N, H, W, 3]`; or a sequence of pictures of any sizes."""
+
+# Pixels that go through the networks at once: 8 images of 256 x 256, some 100 MB of activations at width 64.
+PIXELS_AT_ONCE = 8 * 256 * 256
+
+# Bytes of codes, and again of skips, that are kept for images to be edited again.
+CACHE_BYTES = 256 * 2**20
+
+
+class Editor:
+    """Edits pictures with a trained generator.
+
+    Every picture that comes in is cut to its centred square and resized to S x S; results are uint8 RGB of that
+    size. Codes of recent pictures are kept, so that editing one again, or using an exemplar again, is cheap.
+
+    Attributes:
+        attributes: the n attributes that can be moved, by name.
+        image_size: S.
+        step: the training step of the weights.
+
+    Args:
+        generator: a built model.
+        image_size: S, any multiple of `2 ** depth`, whatever the generator was trained at.
+        step: the training step of its weights.
+
+    Raises:
+        UserError: an image size that the generator cannot take. Every method raises it on an image that is not
+            uint8 RGB, on an unknown attribute, and on numbers that do not go together.
+    """
+
+    def __init__(self, generator: Elegant, image_size: int, step: int = 0) -> None:
+        _check_image_size(image_size, 2**generator.depth)
+        self.attributes = generator.attributes
+        self.image_size = image_size
+        self.step = step
+        self._generator = generator
+        self._codes, self._skips = _Cache(CACHE_BYTES), _Cache(CACHE_BYTES)
+        self._encoded_images = 0
+        pixels = tf.TensorSpec([None, image_size, image_size, 3], tf.uint8)
+        self._encode = tf.function(self._encode_graph, input_signature=[pixels])
+        code, skips = self._encode.get_concrete_function().structured_outputs
+        exemplars = tf.TensorSpec([None, None, *code.shape[1:]], code.dtype)
+        weights = tf.TensorSpec([None, None, len(self.attributes)], tf.float32)
+        signature = [pixels, _spec(code), [_spec(skip) for skip in skips], exemplars, weights]
+        self._decode = tf.function(self._decode_graph, input_signature=signature)
+
+    @classmethod
+    def load(cls, run_dir: str | os.PathLike[str], image_size: int | None = None) -> Editor:
+        """The editor of a run directory's newest checkpoint, with averaged weights if the run keeps them.
+
+        `image_size`: another than the run was trained at.
+
+        Raises:
+            UserError: no run there, no checkpoint yet, or an image size that the run cannot take.
+        """
+        config = Config.load(run_dir)
+        image_size = config.image_size if image_size is None else image_size
+        _check_image_size(image_size, 2**config.depth)
+        # Mixed precision is for training: its weights are float32, and so is editing with them.
+        dtype = "float64" if config.precision == "float64" else "float32"
+        generator = Elegant(config.attributes, config.width, config.depth, dtype=dtype)
+        generator.build()
+        step = load_generator(generator, bool(config.ema_half_life), run_dir)
+        return cls(generator, image_size, step)
+
+    @property
+    def encoded_images(self) -> int:
+        """How many images went through the encoder so far; those found in the cache did not."""
+        return self._encoded_images
+
+    def swap(
+        self,
+        image: Images,
+        exemplar: Images,
+        attributes: Sequence[str],
+        strength: float | Sequence[float] = 1.0,
+    ) -> np.ndarray:
+        """Gives the image the exemplars' attributes: their look where they have them, their lack where not.
+
+        Args:
+            image: one picture or N of them, each edited alike.
+            exemplar: one picture, which gives all attributes, or one for each attribute, in order.
+            attributes: names, one or several.
+            strength: 0 keeps, 1 exchanges, between interpolates, beyond extrapolates; one for all attributes or
+                one for each.
+
+        Returns:
+            uint8 `[S, S, 3]` for one picture, `[N, S, S, 3]` for several.
+        """
+        images, exemplars = self._prepare(image), self._prepare(exemplar)
+        weights = swap_weights(self.attributes, attributes, len(exemplars), strength)
+        edited = self._edit_each(images, exemplars, np.broadcast_to(weights, (len(images), *weights.shape)))
+        return edited[0] if _is_one(image) else edited
+
+    def linear(self, image: np.ndarray, exemplar: Images, attributes: Sequence[str], steps: int) -> np.ndarray:
+        """From nearly the image to the full swap: strengths 1/m … m/m, uint8 `[m, S, S, 3]`; exemplars as `swap`'s."""
+        image, exemplars = self._prepare_one(image), self._prepare(exemplar)
+        weights = linear_weights(self.attributes, attributes, len(exemplars), steps)
+        return self._edit_each(image, exemplars, weights)
+
+    def matrix(
+        self, image: np.ndarray, exemplars: Images, attributes: Sequence[str], rows: int, cols: int
+    ) -> np.ndarray:
+        """Interpolates in two directions, uint8 `[rows, cols, S, S, 3]`; one row or column stays at the image.
+
+        One attribute with three exemplars: they stand in the corners top right, bottom left and bottom right, the
+        image in the corner top left. Two attributes with two exemplars: the first exemplar's attribute grows
+        downwards, the second's to the right.
+        """
+        image, exemplars = self._prepare_one(image), self._prepare(exemplars)
+        weights = matrix_weights(self.attributes, attributes, len(exemplars), rows, cols)
+        edited = self._edit_each(image, exemplars, weights.reshape(-1, *weights.shape[2:]))
+        return edited.reshape(rows, cols, *edited.shape[1:])
+
+    def grid(
+        self,
+        images: Images,
+        exemplars: Images,
+        attributes: Sequence[str],
+        strength: float | Sequence[float] = 1.0,
+    ) -> np.ndarray:
+        """Every one of I images with the attributes of every one of E exemplars, uint8 `[I, E, S, S, 3]`."""
+        images, exemplars = self._prepare(images), self._prepare(exemplars)
+        weights = swap_weights(self.attributes, attributes, 1, strength)
+        count, each = len(images), len(exemplars)
+        source = np.repeat(np.arange(count), each)
+        chosen = count + np.tile(np.arange(each), count)[:, None]
+        weights = np.broadcast_to(weights, (len(source), *weights.shape))
+        edited = self._edit(np.concatenate([images, exemplars]), source, chosen, weights)
+        return edited.reshape(count, each, *edited.shape[1:])
+
+    def edit(
+        self, images: Images, exemplars: np.ndarray | Sequence[Images], weights: np.ndarray
+    ) -> np.ndarray:
+        """The general edit, uint8 `[N, S, S, 3]`: image i takes from its K exemplars by `weights[i]`.
+
+        Args:
+            images: N pictures.
+            exemplars: for each of them K pictures, `[N, K, H, W, 3]`.
+            weights: `[N, K, n]`, see `latent.exchange`.
+        """
+        images = self._prepare(images)
+        rows = [self._prepare(row) for row in exemplars]
+        weights = np.asarray(weights, np.float32)
+        expected = (len(images), len(rows[0]) if rows else 0, len(self.attributes))
+        if len(rows) != len(images) or any(len(row) != expected[1] for row in rows) or weights.shape != expected:
+            raise UserError(
+                f"{len(images)} images, exemplars for {len(rows)} of them and weights {list(weights.shape)}: "
+                f"expected [N, K, H, W, 3] exemplars and [N, K, {len(self.attributes)}] weights for N images"
+            )
+        if not np.isfinite(weights).all():
+            raise UserError("weights must be finite")
+        source = np.arange(len(images))
+        chosen = len(images) + np.arange(expected[0] * expected[1]).reshape(expected[:2])
+        return self._edit(np.concatenate([images, *rows]), source, chosen, weights)
+
+    def _edit_each(self, images: np.ndarray, exemplars: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """One image with each of N weights `[N, K, n]`, or N images with one weight each; exemplars for all."""
+        source = np.arange(len(images)) if len(images) == len(weights) else np.zeros(len(weights), int)
+        chosen = np.broadcast_to(len(images) + np.arange(len(exemplars)), weights.shape[:2])
+        return self._edit(np.concatenate([images, exemplars]), source, chosen, weights)
+
+    def _edit(self, images: np.ndarray, source: np.ndarray, chosen: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Edits `images[source]` by `weights` `[N, K, n]` towards `images[chosen]`, indices `[N]` and `[N, K]`."""
+        keys = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images]
+        edited = np.empty((len(source), *images.shape[1:]), np.uint8)
+        for part in self._parts(len(source)):
+            # Skips first: encoding for them brings these images' codes along.
+            self._encode_new(images, keys, source[part], self._skips)
+            self._encode_new(images, keys, np.append(source[part], chosen[part]), self._codes)
+            result = self._decode(
+                images[source[part]],
+                np.stack([self._codes[keys[index]][0] for index in source[part]]),
+                [np.stack(level) for level in zip(*(self._skips[keys[index]] for index in source[part]), strict=True)],
+                np.stack([[self._codes[keys[index]][0] for index in row] for row in chosen[part]]),
+                weights[part],
+            )
+            edited[part] = to_uint8(result)
+            self._codes.trim()
+            self._skips.trim()
+        return edited
+
+    def _encode_new(self, images: np.ndarray, keys: Sequence[bytes], indices: np.ndarray, cache: _Cache) -> None:
+        """Encodes those of the images that the cache lacks, each once."""
+        lacking = list({keys[index]: index for index in indices if keys[index] not in cache}.values())
+        for part in self._parts(len(lacking)):
+            codes, skips = self._encode(images[lacking[part]])
+            self._encoded_images += len(lacking[part])
+            for place, index in enumerate(lacking[part]):
+                # Copies: a view would keep the whole batch alive.
+                self._codes.put(keys[index], [codes[place].numpy().copy()])
+                self._skips.put(keys[index], [skip[place].numpy().copy() for skip in skips])
+
+    def _parts(self, count: int) -> list[slice]:
+        size = max(1, PIXELS_AT_ONCE // self.image_size**2)
+        return [slice(start, start + size) for start in range(0, count, size)]
+
+    def _encode_graph(self, images: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        return self._generator.encode(self._to_model(images))
+
+    def _decode_graph(
+        self, images: tf.Tensor, code: tf.Tensor, skips: list[tf.Tensor], exemplars: tf.Tensor, weights: tf.Tensor
+    ) -> tf.Tensor:
+        residual = self._generator.decode(exchange(code, exemplars, weights), code, skips)
+        return apply_residual(self._to_model(images), residual)
+
+    def _to_model(self, images: tf.Tensor) -> tf.Tensor:
+        return to_float(tf.cast(images, self._generator.variable_dtype))
+
+    def _prepare(self, images: Images) -> np.ndarray:
+        """uint8 `[N, S, S, 3]`."""
+        pictures = [images] if _is_one(images) else list(images)
+        if not pictures:
+            raise UserError("no image given: give one at least")
+        return np.stack([resize(np.asarray(picture), self.image_size) for picture in pictures])
+
+    def _prepare_one(self, image: np.ndarray) -> np.ndarray:
+        """uint8 `[1, S, S, 3]`."""
+        prepared = self._prepare(image)
+        if len(prepared) != 1:
+            raise UserError(f"{len(prepared)} images given: give one")
+        return prepared
+
+
+class _Cache:
+    """Arrays by key; `trim` forgets the least recently used ones beyond a number of bytes."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._entries: OrderedDict[bytes, Sequence[np.ndarray]] = OrderedDict()
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._entries
+
+    def __getitem__(self, key: bytes) -> Sequence[np.ndarray]:
+        self._entries.move_to_end(key)
+        return self._entries[key]
+
+    def put(self, key: bytes, arrays: Sequence[np.ndarray]) -> None:
+        self._drop(key)
+        self._entries[key] = arrays
+        self._bytes += sum(array.nbytes for array in arrays)
+
+    def trim(self) -> None:
+        while self._bytes > self._most_bytes:
+            self._drop(next(iter(self._entries)))
+
+    def _drop(self, key: bytes) -> None:
+        self._bytes -= sum(array.nbytes for array in self._entries.pop(key, ()))
+
+
+def _is_one(images: Images) -> bool:
+    return isinstance(images, np.ndarray) and images.ndim <= 3
+
+
+def _spec(tensor: tf.Tensor) -> tf.TensorSpec:
+    return tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)
+
+
+def _check_image_size(size: int, multiple: int) -> None:
+    if size < multiple or size % multiple or size**2 > MAX_PIXELS:
+        largest = int(MAX_PIXELS**0.5) // multiple * multiple
+        raise UserError(f"--image_size={size}: must be a multiple of {multiple} for this run, {largest} at most")

@@ -1,0 +1,106 @@
+"""The layers that ELEGANT is made of: normalization and stride-2 convolutions with the authors' padding."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from elegant_tf.patches import overlap_add, patches
+
+KERNEL_STDDEV = 0.02
+SQUARED_NORM_FLOOR = 1e-24
+
+
+@keras.saving.register_keras_serializable(package="elegant_tf")
+class Normalization(keras.layers.Layer):
+    """`y = alpha * x / max(||x||, 1e-12) + beta`, the norm taken over channels, alpha and beta scalars.
+
+    Chosen by the authors over batch normalization, whose moving statistics swing when batches show opposite
+    attributes. Computes in float32 at least, whatever the policy; input and output `[N, H, W, C]` in the
+    compute dtype.
+    """
+
+    def build(self, input_shape) -> None:
+        self.alpha = self.add_weight(name="alpha", shape=(1,), initializer="ones", autocast=False)
+        self.beta = self.add_weight(name="beta", shape=(1,), initializer="zeros", autocast=False)
+        self.built = True
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        x = tf.cast(inputs, self.variable_dtype)
+        squared_norm = tf.reduce_sum(x * x, axis=-1, keepdims=True)
+        # This form, not tf.norm: its gradient is finite at zero, and TFLite fuses it to L2_NORMALIZATION.
+        y = x * tf.math.rsqrt(tf.maximum(squared_norm, SQUARED_NORM_FLOOR)) * self.alpha + self.beta
+        return tf.cast(y, self.compute_dtype)
+
+
+class _StridedConvolution(keras.layers.Layer):
+    """What both directions share: a 3x3 kernel with stride 2, its initial values and its configuration."""
+
+    def __init__(self, filters: int, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.filters = filters
+
+    def _convolution(self, layer: type[keras.layers.Layer], input_shape) -> keras.layers.Layer:
+        # PyTorch's default for biases, which the authors left in place: uniform in +-1/sqrt(fan in).
+        bound = (9 * input_shape[-1]) ** -0.5
+        return layer(
+            self.filters,
+            3,
+            strides=2,
+            padding="valid",
+            kernel_initializer=keras.initializers.RandomNormal(0.0, KERNEL_STDDEV),
+            bias_initializer=keras.initializers.RandomUniform(-bound, bound),
+            dtype=self.dtype_policy,
+            name="convolution",
+        )
+
+    def _as_product(self, inputs: tf.Tensor, training: bool) -> bool:
+        """Whether to go by `patches`: faster to train on a CPU; export, any size and GPUs want the convolution."""
+        return bool(training) and None not in inputs.shape[1:] and not tf.config.list_physical_devices("GPU")
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "filters": self.filters}
+
+
+@keras.saving.register_keras_serializable(package="elegant_tf")
+class Downsample(_StridedConvolution):
+    """3x3 convolution, stride 2, one pixel of padding on each side: `[N, H, W, C]` to `[N, H/2, W/2, filters]`.
+
+    Equals PyTorch's `Conv2d(C, filters, 3, stride=2, padding=1)`; Keras' "same" would pad one side only.
+    """
+
+    def build(self, input_shape) -> None:
+        self.padding = keras.layers.ZeroPadding2D(1, dtype=self.dtype_policy)
+        self.convolution = self._convolution(keras.layers.Conv2D, input_shape)
+        self.convolution.build(input_shape)
+        self.built = True
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        if not self._as_product(inputs, training):
+            return self.convolution(self.padding(inputs))
+        seen = patches(inputs)
+        kernel = tf.cast(self.convolution.kernel, self.compute_dtype)
+        product = tf.matmul(seen, tf.reshape(kernel, [seen.shape[-1], self.filters]))
+        return product + tf.cast(self.convolution.bias, self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable(package="elegant_tf")
+class Upsample(_StridedConvolution):
+    """3x3 transposed convolution, stride 2: `[N, H, W, C]` to `[N, 2H, 2W, filters]`.
+
+    Equals PyTorch's `ConvTranspose2d(C, filters, 3, stride=2, padding=1, output_padding=1)`: the valid result
+    without its first row and column.
+    """
+
+    def build(self, input_shape) -> None:
+        self.convolution = self._convolution(keras.layers.Conv2DTranspose, input_shape)
+        self.convolution.build(input_shape)
+        self.cropping = keras.layers.Cropping2D(((1, 0), (1, 0)), dtype=self.dtype_policy)
+        self.built = True
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        if not self._as_product(inputs, training):
+            return self.cropping(self.convolution(inputs))
+        kernel = tf.cast(self.convolution.kernel, self.compute_dtype)
+        taps = tf.matmul(inputs, tf.reshape(kernel, [9 * self.filters, inputs.shape[-1]]), transpose_b=True)
+        return overlap_add(taps) + tf.cast(self.convolution.bias, self.compute_dtype)

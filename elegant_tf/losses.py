@@ -1,0 +1,30 @@
+"""Named losses, from logits and images to scalars (means over the batch)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+
+def swap_labels(labels: tf.Tensor, other: tf.Tensor, attribute: tf.Tensor) -> tf.Tensor:
+    """`labels` `[N, n]` with each example's element `attribute` `[N]` taken from `other`: Y_C of Y_A, Y_D of Y_B."""
+    chosen = tf.one_hot(attribute, labels.shape[-1], dtype=labels.dtype)
+    return labels + chosen * (other - labels)
+
+
+def cross_entropy(logits: tf.Tensor, real: bool) -> tf.Tensor:
+    """Mean binary cross-entropy of logits `[N, 1]` against "real" (1) or "fake" (0), stable at any logit."""
+    return tf.reduce_mean(tf.math.softplus(-logits if real else logits))
+
+
+def scale_sum(losses: Sequence[tf.Tensor], half_scale_weight: float) -> tf.Tensor:
+    """Adds the two discriminators' losses, the half-size one weighted (0.5 `official`, 1 `paper`)."""
+    full, half = losses
+    return full + half_scale_weight * half
+
+
+def reconstruction(images: tf.Tensor, targets: tf.Tensor, norm: str) -> tf.Tensor:
+    """Mean squared (`"l2"`) or absolute (`"l1"`) difference of images `[N, S, S, 3]`, over all elements."""
+    difference = images - targets
+    return tf.reduce_mean(tf.square(difference) if norm == "l2" else tf.abs(difference))

@@ -1,0 +1,111 @@
+"""The generator that edits images, and the pair of discriminators that trains it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from elegant_tf.latent import exchange
+from elegant_tf.networks import Decoder, Discriminator, Encoder
+
+
+@keras.saving.register_keras_serializable(package="elegant_tf")
+class Elegant(keras.Model):
+    """ELEGANT's generator: encodes images, exchanges attributes between codes, decodes residuals.
+
+    Runs on any image size that is a multiple of `2 ** depth`, whatever it was trained at.
+
+    Args:
+        attributes: names, in the order of the code's blocks.
+        width: channels of the first encoder block.
+        depth: number of halvings.
+    """
+
+    def __init__(self, attributes: Sequence[str], width: int = 64, depth: int = 5, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.attributes = tuple(attributes)
+        self.width = width
+        self.depth = depth
+        self.encoder = Encoder(width, depth, dtype=self.dtype_policy, name="encoder")
+        self.decoder = Decoder(width, depth, dtype=self.dtype_policy, name="decoder")
+
+    def get_config(self) -> dict:
+        arguments = {"attributes": list(self.attributes), "width": self.width, "depth": self.depth}
+        return {**super().get_config(), **arguments}
+
+    def build(self, input_shape=None) -> None:
+        self.encoder.build()
+        self.decoder.build()
+        self.built = True
+
+    def encode(self, images: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Code `[N, S/2^depth, S/2^depth, C]` and skips of images `[N, S, S, 3]` in [-1, 1]."""
+        return self.encoder(images, training=training)
+
+    def decode(
+        self, code: tf.Tensor, source_code: tf.Tensor, skips: Sequence[tf.Tensor], training: bool = False
+    ) -> tf.Tensor:
+        """Residual `[N, S, S, 3]` in (-2, 2) for an edited code of the image that owns `source_code` and `skips`."""
+        return self.decoder(code, source_code, skips, training=training)
+
+    def edit(self, images: tf.Tensor, exemplars: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Moves attributes from exemplars to images.
+
+        Args:
+            images: `[N, S, S, 3]` in [-1, 1].
+            exemplars: `[N, K, S, S, 3]` in [-1, 1].
+            weights: `[N, K, n]`, see `latent.exchange`.
+
+        Returns:
+            The edited images `[N, S, S, 3]` in [-1, 1] and the residuals, alike, in (-2, 2).
+        """
+        shape = tf.shape(exemplars)
+        code, skips = self.encode(images)
+        exemplar_codes, _ = self.encode(tf.reshape(exemplars, [-1, shape[2], shape[3], 3]))
+        exemplar_codes = tf.reshape(exemplar_codes, tf.concat([shape[:2], tf.shape(code)[1:3], [code.shape[-1]]], 0))
+        exemplar_codes = tf.ensure_shape(exemplar_codes, [None, None, None, None, code.shape[-1]])
+        residual = self.decode(exchange(code, exemplar_codes, weights), code, skips)
+        return apply_residual(images, residual), residual
+
+    def call(self, images: tf.Tensor, exemplars: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        """The edited images of `edit`."""
+        return self.edit(images, exemplars, weights)[0]
+
+
+@keras.saving.register_keras_serializable(package="elegant_tf")
+class MultiScaleDiscriminator(keras.Model):
+    """Two discriminators: one sees the images, one sees them at half size.
+
+    Args:
+        width: channels of each one's first block.
+        conditioning: how they take labels in, `planes` or `projection`; see `networks.Discriminator`.
+    """
+
+    def __init__(self, width: int = 64, conditioning: str = "planes", **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.width = width
+        self.conditioning = conditioning
+        self.full = Discriminator(width, conditioning, dtype=self.dtype_policy, name="full")
+        self.half = Discriminator(width, conditioning, dtype=self.dtype_policy, name="half")
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "width": self.width, "conditioning": self.conditioning}
+
+    def build(self, input_shape) -> None:
+        """Makes the variables; `input_shape` is `[N, S, S, 3 + n]` for n attributes."""
+        _, height, width, channels = input_shape
+        self.full.build((None, height, width, channels))
+        self.half.build((None, height // 2, width // 2, channels))
+        self.built = True
+
+    def call(self, images: tf.Tensor, labels: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
+        """Logits `[N, L]` at full and at half size of images `[N, S, S, 3]` in [-1, 1] under labels `[N, L, n]`."""
+        halved = tf.nn.avg_pool2d(images, 2, 2, "VALID")
+        return [self.full(images, labels, training=training), self.half(halved, labels, training=training)]
+
+
+def apply_residual(images: tf.Tensor, residual: tf.Tensor) -> tf.Tensor:
+    """`clip(image + residual, -1, 1)`, all `[N, S, S, 3]`."""
+    return tf.clip_by_value(images + residual, -1.0, 1.0)

@@ -1,0 +1,78 @@
+"""Checkpoints of a run: everything that training needs to go on, bit for bit."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import tensorflow as tf
+
+from elegant_tf.errors import UserError
+from elegant_tf.model import Elegant
+from elegant_tf.training.step import Learner
+
+CHECKPOINT_DIR = "checkpoints"
+PREFIX = "step"
+
+
+class Checkpoints:
+    """The checkpoints in a run directory, newest kept.
+
+    Args:
+        learner: what to save and restore: networks, optimizers, counters, the averaged generator.
+        run_dir: the run directory.
+        kept: how many checkpoints to keep.
+    """
+
+    def __init__(self, learner: Learner, run_dir: str | os.PathLike[str], kept: int) -> None:
+        self._checkpoint = tf.train.Checkpoint(learner=learner)
+        self._directory = str(Path(run_dir) / CHECKPOINT_DIR)
+        self._manager = tf.train.CheckpointManager(
+            self._checkpoint, self._directory, max_to_keep=kept, checkpoint_name=PREFIX
+        )
+
+    def save(self, step: int) -> str:
+        """Saves as this step's checkpoint and returns its path."""
+        return self._manager.save(checkpoint_number=step)
+
+    def restore(self) -> str | None:
+        """Restores the newest checkpoint, every value of it, and returns its path; None where there is none.
+
+        Raises:
+            UserError: the checkpoint is damaged or does not fit.
+        """
+        path = self._manager.latest_checkpoint
+        if path is None:
+            return None
+        try:
+            self._checkpoint.restore(path).assert_consumed()
+        except (AssertionError, tf.errors.OpError, ValueError) as error:
+            raise UserError(
+                f"cannot restore {path}: {str(error).splitlines()[0]}. Remove its files, and its line in "
+                f"{self._directory}/checkpoint, to go on from an earlier one"
+            ) from error
+        return path
+
+
+def load_generator(generator: Elegant, averaged: bool, run_dir: str | os.PathLike[str]) -> int:
+    """Restores a generator alone from a run's newest checkpoint; returns its step.
+
+    Args:
+        generator: a built model of the run's configuration.
+        averaged: whether to take the averaged generator's values.
+        run_dir: the run directory.
+
+    Raises:
+        UserError: no checkpoint there, or one that does not fit.
+    """
+    directory = str(Path(run_dir) / CHECKPOINT_DIR)
+    path = tf.train.latest_checkpoint(directory)
+    if path is None:
+        raise UserError(f"{run_dir}: no checkpoint yet; train it first (train.py --run_dir={run_dir})")
+    part = tf.train.Checkpoint(**{"averaged" if averaged else "generator": generator})
+    try:
+        status = tf.train.Checkpoint(learner=part).restore(path)
+        status.assert_existing_objects_matched().expect_partial()
+    except (AssertionError, tf.errors.OpError, ValueError) as error:
+        raise UserError(f"cannot restore {path}: {str(error).splitlines()[0]}") from error
+    return int(path.rsplit("-", 1)[1])

@@ -1,0 +1,199 @@
+"""One update: what a batch of pairs does to the generator and the discriminators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from elegant_tf import losses
+from elegant_tf.config import Config
+from elegant_tf.latent import exchange
+from elegant_tf.model import Elegant, MultiScaleDiscriminator, apply_residual
+from elegant_tf.training.optimizer import Adam
+
+Batch = Mapping[str, tf.Tensor]
+
+
+class Generated(NamedTuple):
+    """What the generator makes of a batch; A and B are joined on the first axis, `[2N, ...]`.
+
+    `codes` and `skips` are those of A and B; `reconstructed` is A1 and B1; `edited` is C (A with its attribute
+    taken from B) and D (B with it taken from A); `residuals` of C and D.
+    """
+
+    codes: tf.Tensor
+    skips: Sequence[tf.Tensor]
+    reconstructed: tf.Tensor
+    edited: tf.Tensor
+    residuals: tf.Tensor
+
+
+class Learner(tf.Module):
+    """The networks and optimizers of a run, and the update that trains them.
+
+    Make it inside the strategy's scope; call `update` in replica context, inside a `tf.function`. All of its
+    variables are what a checkpoint holds.
+
+    Args:
+        config: the run's options.
+        replicas: how many replicas share a batch; losses are means over the whole batch.
+    """
+
+    def __init__(self, config: Config, replicas: int = 1) -> None:
+        super().__init__(name="learner")
+        self._config = config
+        self._replicas = replicas
+        policy = keras.dtype_policies.get(config.precision)
+        size, count = config.image_size, len(config.attributes)
+        self.generator = Elegant(config.attributes, config.width, config.depth, dtype=policy)
+        self.generator.build()
+        self.discriminator = MultiScaleDiscriminator(config.width, config.conditioning, dtype=policy)
+        self.discriminator.build((None, size, size, 3 + count))
+        self.averaged = None
+        if config.ema_half_life:
+            self.averaged = Elegant(config.attributes, config.width, config.depth, dtype=policy, name="averaged")
+            self.averaged.build()
+            for average, variable in zip(self.averaged.weights, self.generator.weights, strict=True):
+                average.assign(variable)
+        self._generator_variables = [v.value for v in self.generator.trainable_variables]
+        self._discriminator_variables = [v.value for v in self.discriminator.trainable_variables]
+        self.generator_optimizer = self._optimizer(self._generator_variables)
+        self.discriminator_optimizer = self._optimizer(self._discriminator_variables)
+        self.updates = tf.Variable(0, trainable=False, dtype=tf.int64, name="updates")
+
+    def _optimizer(self, variables: Sequence[tf.Variable]) -> Adam:
+        config = self._config
+        scaling = config.precision == "mixed_float16"
+        return Adam(variables, config.adam_beta1, config.adam_beta2, config.weight_decay, loss_scaling=scaling)
+
+    @property
+    def edits_with(self) -> Elegant:
+        """The generator that edits best: the averaged one where there is one."""
+        return self.averaged or self.generator
+
+    def learning_rate(self) -> tf.Tensor:
+        """`rate * decay ** floor(step / decay_steps)`, the step counted from 0: the authors' schedule, per step."""
+        config = self._config
+        step = self.updates // config.updates_per_step
+        decays = tf.cast(step // config.learning_rate_decay_steps, tf.float64)
+        return config.learning_rate * tf.pow(tf.constant(config.learning_rate_decay, tf.float64), decays)
+
+    def update(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """Trains both sides on one batch; the replica's share of the batch's mean losses, scalars by name.
+
+        Args:
+            batch: `a` and `b`, images `[N, S, S, 3]` in [-1, 1]; `y_a` and `y_b`, labels `[N, n]` in {0, 1};
+                `attribute`, int `[N]`: the index that each example trains; A has it, B has not.
+        """
+        rate = self.learning_rate()
+        labels = tf.concat([batch["y_a"], batch["y_b"]], axis=0)
+        other = tf.concat([batch["y_b"], batch["y_a"]], axis=0)
+        swapped = losses.swap_labels(labels, other, tf.concat([batch["attribute"]] * 2, axis=0))
+        with tf.GradientTape(watch_accessed_variables=False) as generator_tape:
+            generator_tape.watch(self._generator_variables)
+            generated = self.generate(batch)
+            discriminator_terms = self._train_discriminator(batch, generated.edited, labels, swapped, rate)
+            generator_terms = self.generator_losses(batch, generated, swapped)
+            loss = self.generator_optimizer.scale_loss(generator_terms["generator"] / self._replicas)
+        self.generator_optimizer.apply(generator_tape.gradient(loss, self._generator_variables), rate)
+        self._average()
+        self.updates.assign_add(1)
+        terms = {**discriminator_terms, **generator_terms}
+        return {name: value / self._replicas for name, value in terms.items()}
+
+    def generate(self, batch: Batch) -> Generated:
+        """Encodes A and B, reconstructs both and exchanges each example's attribute between them."""
+        images = tf.concat([batch["a"], batch["b"]], axis=0)
+        codes, skips = self.generator.encode(images, training=True)
+        weights = self._attribute_weights(batch)
+        exchanged = exchange(codes, _swap_halves(codes)[:, None], weights)
+        twice = [tf.concat([skip, skip], axis=0) for skip in skips]
+        residuals = self.generator.decode(tf.concat([codes, exchanged], 0), tf.concat([codes, codes], 0), twice, training=True)
+        kept, changed = tf.split(residuals, 2)
+        return Generated(codes, skips, apply_residual(images, kept), apply_residual(images, changed), changed)
+
+    def discriminator_losses(
+        self, images: tf.Tensor, edited: tf.Tensor, labels: tf.Tensor, swapped: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """The discriminators' losses: real A and B under their labels, against edited C and D under theirs.
+
+        Each cross-entropy is a mean over N; images and labels hold A and B (or C and D) joined, so that a mean over
+        2N counts twice.
+        """
+        config = self._config
+        sets = [tf.concat([labels, swapped], 0)]
+        if config.mismatch_weight:
+            sets.append(tf.concat([swapped, labels], 0))
+        logits = self.discriminator(tf.concat([images, edited], 0), tf.stack(sets, axis=1), training=True)
+
+        def one_scale(scores: tf.Tensor) -> tf.Tensor:
+            real, fake = tf.split(scores, 2)
+            total = losses.cross_entropy(real[:, 0], real=True) + losses.cross_entropy(fake[:, 0], real=False)
+            if config.mismatch_weight:
+                total += config.mismatch_weight * losses.cross_entropy(real[:, 1], real=False)
+            return 2.0 * total
+
+        full, half = one_scale(logits[0]), one_scale(logits[1])
+        total = config.discriminator_weight * losses.scale_sum([full, half], config.half_scale_weight)
+        return {"discriminator": total, "discriminator_full": full, "discriminator_half": half}
+
+    def generator_losses(self, batch: Batch, generated: Generated, swapped: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The generator's losses, judged by the discriminators as they are now."""
+        config = self._config
+        a1, b1 = tf.split(generated.reconstructed, 2)
+        norm = config.reconstruction_norm
+        reconstruction = losses.reconstruction(a1, batch["a"], norm) + losses.reconstruction(b1, batch["b"], norm)
+        scores = self.discriminator(generated.edited, swapped[:, None], training=True)
+        full, half = (2.0 * losses.cross_entropy(score, real=True) for score in scores)
+        total = config.reconstruction_weight * reconstruction
+        total += losses.scale_sum([full, half], config.half_scale_weight)
+        terms = {"reconstruction": reconstruction, "adversarial_full": full, "adversarial_half": half}
+        if config.restoration_weight:
+            terms["restoration"] = self.restoration(batch, generated)
+            total += config.restoration_weight * terms["restoration"]
+        if config.residual_weight:
+            terms["residual"] = tf.reduce_mean(tf.abs(generated.residuals))
+            total += config.residual_weight * terms["residual"]
+        return {"generator": total, **terms}
+
+    def restoration(self, batch: Batch, generated: Generated) -> tf.Tensor:
+        """How far exchanging back is from the original: C with A's attribute against A, D with B's against B.
+
+        C and D are taken as given (no gradient), so that they gain nothing by hiding the original in themselves.
+        """
+        edited = tf.stop_gradient(generated.edited)
+        originals = tf.concat([batch["a"], batch["b"]], axis=0)
+        codes, skips = self.generator.encode(edited, training=True)
+        restored_codes = exchange(codes, generated.codes[:, None], self._attribute_weights(batch))
+        restored = apply_residual(edited, self.generator.decode(restored_codes, codes, skips, training=True))
+        return losses.reconstruction(restored, originals, self._config.reconstruction_norm)
+
+    def _attribute_weights(self, batch: Batch) -> tf.Tensor:
+        weights = tf.one_hot(batch["attribute"], len(self._config.attributes), dtype=batch["y_a"].dtype)[:, None, :]
+        return tf.concat([weights, weights], axis=0)
+
+    def _train_discriminator(
+        self, batch: Batch, edited: tf.Tensor, labels: tf.Tensor, swapped: tf.Tensor, rate: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        images = tf.concat([batch["a"], batch["b"]], axis=0)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(self._discriminator_variables)
+            terms = self.discriminator_losses(images, tf.stop_gradient(edited), labels, swapped)
+            loss = self.discriminator_optimizer.scale_loss(terms["discriminator"] / self._replicas)
+        self.discriminator_optimizer.apply(tape.gradient(loss, self._discriminator_variables), rate)
+        return terms
+
+    def _average(self) -> None:
+        if self.averaged is None:
+            return
+        keep = 0.5 ** (1.0 / self._config.ema_half_life)
+        for average, variable in zip(self.averaged.weights, self.generator.weights, strict=True):
+            average.value.assign_sub((1.0 - keep) * (average.value - variable.value))
+
+
+def _swap_halves(pairs: tf.Tensor) -> tf.Tensor:
+    first, second = tf.split(pairs, 2)
+    return tf.concat([second, first], axis=0)

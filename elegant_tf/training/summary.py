@@ -1,0 +1,87 @@
+"""What a run shows while it trains: lines of progress, TensorBoard's scalars and images, `metrics.jsonl`."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from elegant_tf.images import grid, write_image
+
+METRICS_FILE = "metrics.jsonl"
+SHOWN = ("generator", "discriminator", "reconstruction")
+
+
+class Summary:
+    """Writes a run's progress into its directory and to the log.
+
+    Args:
+        run_dir: the run directory.
+        steps: the step at which training ends.
+        start: the step at which it begins now; later rows of an interrupted run are dropped.
+    """
+
+    def __init__(self, run_dir: str | os.PathLike[str], steps: int, start: int) -> None:
+        self._run_dir = Path(run_dir)
+        self._steps = steps
+        self._start = start
+        self._began = self._last = time.monotonic()
+        self._writer = tf.summary.create_file_writer(str(self._run_dir / "summaries"))
+        self._drop_rows_after(start)
+
+    def progress(self, step: int, losses: Mapping[str, float], images: int) -> None:
+        """Reports losses at a step, and the images (A and B) trained since the last report."""
+        now = time.monotonic()
+        rate = images / max(now - self._last, 1e-9)
+        left = (now - self._began) / (step - self._start) * (self._steps - step)
+        self._last = now
+        shown = "  ".join(f"{name} {losses[name]:.4f}" for name in SHOWN)
+        logging.info("step %d/%d  %s  %.0f images/s  %s left", step, self._steps, shown, rate, _duration(left))
+        with self._writer.as_default(step=step):
+            for name, value in {**losses, "images_per_second": rate}.items():
+                tf.summary.scalar(name, value)
+        row = {"step": step, "seconds": round(now - self._began, 3), "images_per_second": rate, **losses}
+        with open(self._run_dir / METRICS_FILE, "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def samples(self, step: int, rows: np.ndarray) -> Path:
+        """Writes a grid of uint8 `[rows, columns, S, S, 3]` for TensorBoard and into `samples/`; returns its path."""
+        image = grid(rows)
+        path = self._run_dir / "samples" / f"{step:07d}.png"
+        write_image(path, image, overwrite=True)
+        with self._writer.as_default(step=step):
+            tf.summary.image("A, B, C, D, A1, B1, residual of C, residual of D", image[None])
+        self._writer.flush()
+        return path
+
+    def close(self) -> None:
+        """Flushes what TensorBoard reads."""
+        self._writer.close()
+
+    def _drop_rows_after(self, step: int) -> None:
+        path = self._run_dir / METRICS_FILE
+        if not path.exists():
+            return
+        rows = [line for line in path.read_text(encoding="utf-8").splitlines() if _step(line) <= step]
+        aside = path.with_suffix(".jsonl.part")
+        aside.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
+        os.replace(aside, path)
+
+
+def _step(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError):  # A line cut short by a kill.
+        return float("inf")
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}"
