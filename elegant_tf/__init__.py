@@ -1,3 +1,54 @@
-"""ELEGANT in TensorFlow: moves face attributes from one photo to another by exchanging parts of latent codes."""
+"""ELEGANT in TensorFlow: moves face attributes between photos by exchanging parts of latent codes."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from elegant_tf.config import Config, preset
+    from elegant_tf.editor import Editor
+    from elegant_tf.errors import UserError
+    from elegant_tf.evaluation.report import Report, evaluate
+    from elegant_tf.model import Elegant, MultiScaleDiscriminator
+    from elegant_tf.training.trainer import Trainer
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Config",
+    "Editor",
+    "Elegant",
+    "MultiScaleDiscriminator",
+    "Report",
+    "Trainer",
+    "UserError",
+    "__version__",
+    "evaluate",
+    "preset",
+]
+
+_HOMES = {
+    "Config": "config",
+    "Editor": "editor",
+    "Elegant": "model",
+    "MultiScaleDiscriminator": "model",
+    "Report": "evaluation.report",
+    "Trainer": "training.trainer",
+    "UserError": "errors",
+    "evaluate": "evaluation.report",
+    "preset": "config",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when first used, so that importing the package imports no TensorFlow."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -32,7 +32,8 @@ class Config:
     data: str = _option("faces", "Where images come from: drawn faces or CelebA's layout.", choices=("faces", "celeba"))
     data_dir: str = _option("", "Folder of the images and label files, for --data=celeba.", free=True)
     attributes: tuple[str, ...] = _option(
-        ("Eyeglasses", "Bangs", "Mustache", "Smiling", "Wearing_Hat"), "Attributes to move, in the order of code blocks."
+        ("Eyeglasses", "Bangs", "Mustache", "Smiling", "Wearing_Hat"),
+        "Attributes to move, in the order of code blocks.",
     )
     image_size: int = _option(256, "Side of the square images in pixels; a multiple of 2**depth.")
     flip: bool = _option(False, "Mirror training images at random.")
@@ -42,10 +43,14 @@ class Config:
     depth: int = _option(5, "Halvings between an image and its code.")
 
     batch_size: int = _option(16, "Pairs of images an update, over all replicas.")
-    steps: int = _option(200_000, "Steps to train; one update per attribute each (cycle), or one update (mixed).", free=True)
+    steps: int = _option(
+        200_000, "Steps to train; one update per attribute each (cycle), or one update (mixed).", free=True
+    )
     max_minutes: float = _option(0.0, "Minutes to train now, then save and stop; 0: until --steps.", free=True)
     attribute_schedule: str = _option(
-        "cycle", "Attributes one after another (cycle), or all within each batch (mixed).", choices=("cycle", "mixed")
+        "cycle",
+        "Attributes one after another (cycle), or all within each batch (mixed).",
+        choices=("cycle", "mixed"),
     )
     seed: int = _option(0, "Seed of weights, drawn faces and batches.")
 
@@ -56,7 +61,9 @@ class Config:
     adam_beta2: float = _option(0.999, "Adam's decay of the mean squared gradient.")
     weight_decay: float = _option(1e-5, "L2 added to the gradient of every variable.")
 
-    reconstruction_norm: str = _option("l2", "Reconstruction loss: mean square (l2) or absolute (l1).", choices=("l1", "l2"))
+    reconstruction_norm: str = _option(
+        "l2", "Reconstruction loss: mean square (l2) or absolute (l1).", choices=("l1", "l2")
+    )
     reconstruction_weight: float = _option(5.0, "Weight of the reconstruction loss.")
     discriminator_weight: float = _option(0.25, "Factor on the whole discriminator loss.")
     half_scale_weight: float = _option(0.5, "Weight of the half-size discriminator in both losses.")
@@ -67,6 +74,7 @@ class Config:
     )
     mismatch_weight: float = _option(0.0, "Weight of real images under swapped labels as fakes.")
     restoration_weight: float = _option(0.0, "Weight of exchanging an attribute back from the original.")
+    restoration_ramp_updates: int = _option(0, "Updates over which the weight of restoration grows to its full value.")
     residual_weight: float = _option(0.0, "Weight of the mean absolute residual of edited images.")
     ema_half_life: float = _option(0.0, "Updates in which an averaged generator forgets half; 0: no averaging.")
 
@@ -87,12 +95,13 @@ class Config:
     sample_every: int = _option(1000, "Steps between grids of samples; 0: none.", free=True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "attributes", tuple(self.attributes))
+        if isinstance(self.attributes, list):
+            object.__setattr__(self, "attributes", tuple(self.attributes))
         self._check_types()
         self._check_choices()
-        self._check_attributes()
         self._check_sizes()
         self._check_ranges()
+        self._check_attributes()
 
     def _check_types(self) -> None:
         for field in dataclasses.fields(self):
@@ -125,7 +134,14 @@ class Config:
             raise _wrong("image_size", self.image_size, f"a multiple of {multiple} (2**depth), 32 at least")
 
     def _check_ranges(self) -> None:
-        for name in ("width", "batch_size", "steps", "learning_rate_decay_steps", "log_every", "checkpoint_every"):
+        for name in (
+            "width",
+            "batch_size",
+            "steps",
+            "learning_rate_decay_steps",
+            "log_every",
+            "checkpoint_every",
+        ):
             if getattr(self, name) < 1:
                 raise _wrong(name, getattr(self, name), "1 or more")
         if self.checkpoints_kept < 1:
@@ -139,7 +155,7 @@ class Config:
         for name in ("adam_beta1", "adam_beta2"):
             if getattr(self, name) >= 1:
                 raise _wrong(name, getattr(self, name), "less than 1")
-        for name in ("seed", "sample_every"):
+        for name in ("seed", "sample_every", "restoration_ramp_updates"):
             if getattr(self, name) < 0:
                 raise _wrong(name, getattr(self, name), "0 or more")
         if self.learning_rate <= 0:
@@ -218,6 +234,21 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
     "demo": {
         "image_size": 64,
+        "flip": True,
+        "width": 24,
+        "depth": 4,
+        "steps": 12_000,
+        "attribute_schedule": "mixed",
+        "learning_rate": 8e-4,
+        "conditioning": "projection",
+        "mismatch_weight": 1.0,
+        "restoration_weight": 400.0,
+        "restoration_ramp_updates": 4000,
+        "residual_weight": 0.2,
+        "ema_half_life": 200.0,
+        "log_every": 50,
+        "checkpoint_every": 500,
+        "sample_every": 500,
     },
 }
 

@@ -13,14 +13,14 @@ import tensorflow as tf
 
 from elegant_tf.config import Config
 from elegant_tf.errors import UserError
-from elegant_tf.images import MAX_PIXELS, resize, to_float, to_uint8
+from elegant_tf.images import check_image_size, resize, to_float, to_uint8
 from elegant_tf.latent import exchange
 from elegant_tf.model import Elegant, apply_residual
 from elegant_tf.training.checkpoint import load_generator
 from elegant_tf.weights import linear_weights, matrix_weights, swap_weights
 
 Images: TypeAlias = np.ndarray | Sequence[np.ndarray]
-"""One picture, uint8 RGB `[H, W, 3]`; several of one size, `[N, H, W, 3]`; or a sequence of pictures of any sizes."""
+"""One picture, uint8 RGB `[H, W, 3]`; several, `[N, H, W, 3]`; or a sequence of pictures of any sizes."""
 
 # Pixels that go through the networks at once: 8 images of 256 x 256, some 100 MB of activations at width 64.
 PIXELS_AT_ONCE = 8 * 256 * 256
@@ -32,8 +32,8 @@ CACHE_BYTES = 256 * 2**20
 class Editor:
     """Edits pictures with a trained generator.
 
-    Every picture that comes in is cut to its centred square and resized to S x S; results are uint8 RGB of that
-    size. Codes of recent pictures are kept, so that editing one again, or using an exemplar again, is cheap.
+    Every picture that comes in is cut to its centred square and resized to S x S; results are uint8 RGB of
+    that size. Codes of recent pictures are kept, so that using one again is cheap.
 
     Attributes:
         attributes: the n attributes that can be moved, by name.
@@ -46,12 +46,12 @@ class Editor:
         step: the training step of its weights.
 
     Raises:
-        UserError: an image size that the generator cannot take. Every method raises it on an image that is not
-            uint8 RGB, on an unknown attribute, and on numbers that do not go together.
+        UserError: an image size that the generator cannot take. Every method raises it on an image that is
+            not uint8 RGB, on an unknown attribute, and on numbers that do not go together.
     """
 
     def __init__(self, generator: Elegant, image_size: int, step: int = 0) -> None:
-        _check_image_size(image_size, 2**generator.depth)
+        check_image_size(image_size, 2**generator.depth)
         self.attributes = generator.attributes
         self.image_size = image_size
         self.step = step
@@ -67,22 +67,22 @@ class Editor:
         self._decode = tf.function(self._decode_graph, input_signature=signature)
 
     @classmethod
-    def load(cls, run_dir: str | os.PathLike[str], image_size: int | None = None) -> Editor:
+    def load(cls, run_dir: str | os.PathLike[str], image_size: int | None = None, step: int | None = None) -> Editor:
         """The editor of a run directory's newest checkpoint, with averaged weights if the run keeps them.
 
-        `image_size`: another than the run was trained at.
+        `image_size`: another than the run was trained at; `step`: that of an older checkpoint.
 
         Raises:
             UserError: no run there, no checkpoint yet, or an image size that the run cannot take.
         """
         config = Config.load(run_dir)
         image_size = config.image_size if image_size is None else image_size
-        _check_image_size(image_size, 2**config.depth)
+        check_image_size(image_size, 2**config.depth)
         # Mixed precision is for training: its weights are float32, and so is editing with them.
         dtype = "float64" if config.precision == "float64" else "float32"
         generator = Elegant(config.attributes, config.width, config.depth, dtype=dtype)
         generator.build()
-        step = load_generator(generator, bool(config.ema_half_life), run_dir)
+        step = load_generator(generator, bool(config.ema_half_life), run_dir, step)
         return cls(generator, image_size, step)
 
     @property
@@ -103,8 +103,8 @@ class Editor:
             image: one picture or N of them, each edited alike.
             exemplar: one picture, which gives all attributes, or one for each attribute, in order.
             attributes: names, one or several.
-            strength: 0 keeps, 1 exchanges, between interpolates, beyond extrapolates; one for all attributes or
-                one for each.
+            strength: 0 keeps, 1 exchanges, between interpolates, beyond extrapolates; one for all attributes
+                or one for each.
 
         Returns:
             uint8 `[S, S, 3]` for one picture, `[N, S, S, 3]` for several.
@@ -115,7 +115,7 @@ class Editor:
         return edited[0] if _is_one(image) else edited
 
     def linear(self, image: np.ndarray, exemplar: Images, attributes: Sequence[str], steps: int) -> np.ndarray:
-        """From nearly the image to the full swap: strengths 1/m … m/m, uint8 `[m, S, S, 3]`; exemplars as `swap`'s."""
+        """Swaps of strengths 1/m … m/m, uint8 `[m, S, S, 3]`; exemplars and attributes as `swap`'s."""
         image, exemplars = self._prepare_one(image), self._prepare(exemplar)
         weights = linear_weights(self.attributes, attributes, len(exemplars), steps)
         return self._edit_each(image, exemplars, weights)
@@ -123,11 +123,11 @@ class Editor:
     def matrix(
         self, image: np.ndarray, exemplars: Images, attributes: Sequence[str], rows: int, cols: int
     ) -> np.ndarray:
-        """Interpolates in two directions, uint8 `[rows, cols, S, S, 3]`; one row or column stays at the image.
+        """Interpolates in two directions, uint8 `[rows, cols, S, S, 3]`; a sole row or column is the first.
 
-        One attribute with three exemplars: they stand in the corners top right, bottom left and bottom right, the
-        image in the corner top left. Two attributes with two exemplars: the first exemplar's attribute grows
-        downwards, the second's to the right.
+        One attribute with three exemplars: they stand in the corners top right, bottom left and bottom right,
+        the image in the corner top left. Two attributes with two exemplars: the first exemplar's attribute
+        grows downwards, the second's to the right.
         """
         image, exemplars = self._prepare_one(image), self._prepare(exemplars)
         weights = matrix_weights(self.attributes, attributes, len(exemplars), rows, cols)
@@ -151,9 +151,7 @@ class Editor:
         edited = self._edit(np.concatenate([images, exemplars]), source, chosen, weights)
         return edited.reshape(count, each, *edited.shape[1:])
 
-    def edit(
-        self, images: Images, exemplars: np.ndarray | Sequence[Images], weights: np.ndarray
-    ) -> np.ndarray:
+    def edit(self, images: Images, exemplars: np.ndarray | Sequence[Images], weights: np.ndarray) -> np.ndarray:
         """The general edit, uint8 `[N, S, S, 3]`: image i takes from its K exemplars by `weights[i]`.
 
         Args:
@@ -177,13 +175,13 @@ class Editor:
         return self._edit(np.concatenate([images, *rows]), source, chosen, weights)
 
     def _edit_each(self, images: np.ndarray, exemplars: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """One image with each of N weights `[N, K, n]`, or N images with one weight each; exemplars for all."""
+        """N images with weights `[N, K, n]`, or one with each of these; the K exemplars serve all."""
         source = np.arange(len(images)) if len(images) == len(weights) else np.zeros(len(weights), int)
         chosen = np.broadcast_to(len(images) + np.arange(len(exemplars)), weights.shape[:2])
         return self._edit(np.concatenate([images, exemplars]), source, chosen, weights)
 
     def _edit(self, images: np.ndarray, source: np.ndarray, chosen: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Edits `images[source]` by `weights` `[N, K, n]` towards `images[chosen]`, indices `[N]` and `[N, K]`."""
+        """Edits `images[source]` by weights `[N, K, n]` towards `images[chosen]`: indices `[N]`, `[N, K]`."""
         keys = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images]
         edited = np.empty((len(source), *images.shape[1:]), np.uint8)
         for part in self._parts(len(source)):
@@ -221,7 +219,12 @@ class Editor:
         return self._generator.encode(self._to_model(images))
 
     def _decode_graph(
-        self, images: tf.Tensor, code: tf.Tensor, skips: list[tf.Tensor], exemplars: tf.Tensor, weights: tf.Tensor
+        self,
+        images: tf.Tensor,
+        code: tf.Tensor,
+        skips: list[tf.Tensor],
+        exemplars: tf.Tensor,
+        weights: tf.Tensor,
     ) -> tf.Tensor:
         residual = self._generator.decode(exchange(code, exemplars, weights), code, skips)
         return apply_residual(self._to_model(images), residual)
@@ -278,9 +281,3 @@ def _is_one(images: Images) -> bool:
 
 def _spec(tensor: tf.Tensor) -> tf.TensorSpec:
     return tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)
-
-
-def _check_image_size(size: int, multiple: int) -> None:
-    if size < multiple or size % multiple or size**2 > MAX_PIXELS:
-        largest = int(MAX_PIXELS**0.5) // multiple * multiple
-        raise UserError(f"--image_size={size}: must be a multiple of {multiple} for this run, {largest} at most")

@@ -47,8 +47,8 @@ def read_image(path: str | Path) -> np.ndarray:
     """The picture in a PNG, JPEG, WebP, GIF, BMP or TIFF file, upright, as uint8 RGB `[H, W, 3]`.
 
     Grey, palette, CMYK and 16-bit pictures are converted, transparent ones laid on white; of an animation the
-    first frame is taken. Raises BadImage, a UserError that names the file, if it is missing, no picture, damaged,
-    or larger than `MAX_PIXELS` (refused from its header, before anything is decoded).
+    first frame is taken. Raises BadImage, a UserError that names the file, if it is missing, no picture,
+    damaged, or larger than `MAX_PIXELS` (refused from its header, before anything is decoded).
     """
     path = Path(path)
     _check_file(path)
@@ -65,9 +65,7 @@ def read_image(path: str | Path) -> np.ndarray:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise BadImage(f"{path}: {_too_large()}") from None
     except Exception as error:  # Pillow's decoders answer damaged files with almost any exception
-        raise BadImage(
-            f"{path}: is damaged, truncated or of an unsupported kind ({error}): replace it"
-        ) from error
+        raise BadImage(f"{path}: is damaged, truncated or of an unsupported kind ({error}): replace it") from error
 
 
 def _check_file(path: Path) -> None:
@@ -138,9 +136,7 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     Nothing is squashed: what does not fit the square is cut off.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
-        raise UserError(
-            f"an image must be uint8 [H, W, 3] in RGB; received {image.dtype} {list(image.shape)}"
-        )
+        raise UserError(f"an image must be uint8 [H, W, 3] in RGB; received {image.dtype} {list(image.shape)}")
     height, width = image.shape[:2]
     edge = min(height, width)
     top, left = (height - edge) // 2, (width - edge) // 2
@@ -150,6 +146,13 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     # reducing_gap: whole-number shrinking first, for speed; 3 is indistinguishable from the plain filter.
     resized = Image.fromarray(square).resize((size, size), Image.Resampling.LANCZOS, reducing_gap=3.0)
     return np.array(resized)
+
+
+def check_image_size(size: int, multiple: int) -> None:
+    """Raises UserError unless `size` is a `multiple`, as the networks need it, within `MAX_PIXELS`."""
+    if size < multiple or size % multiple or size**2 > MAX_PIXELS:
+        largest = math.isqrt(MAX_PIXELS) // multiple * multiple
+        raise UserError(f"--image_size={size}: must be a multiple of {multiple} (2**depth), {largest} at most")
 
 
 def to_float(images: Any) -> Any:
@@ -177,16 +180,8 @@ def write_image(path: str | Path, image: np.ndarray, overwrite: bool = False) ->
     Missing directories are made. Raises UserError on another extension, on an existing file unless
     `overwrite`, and if the file cannot be written.
     """
+    check_output(path, overwrite)
     path = Path(path)
-    if path.suffix.lower() not in _WRITERS:
-        raise UserError(
-            f"{path}: cannot write {path.suffix!r} images: end the name in one of {', '.join(_WRITERS)}"
-        )
-    # os.path, which answers False for names that no file can have; opening them then says why.
-    if os.path.isdir(path):
-        raise UserError(f"{path}: is a directory; expected a file name")
-    if os.path.exists(path) and not overwrite:
-        raise UserError(f"{path}: exists already: choose another name, or ask to overwrite it")
     image_format, options = _WRITERS[path.suffix.lower()]
     aside = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
@@ -198,6 +193,18 @@ def write_image(path: str | Path, image: np.ndarray, overwrite: bool = False) ->
             aside.unlink(missing_ok=True)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
+
+
+def check_output(path: str | Path, overwrite: bool = False) -> None:
+    """Raises the UserErrors of `write_image` that can be told beforehand."""
+    path = Path(path)
+    if path.suffix.lower() not in _WRITERS:
+        raise UserError(f"{path}: cannot write {path.suffix!r} images: end the name in one of {', '.join(_WRITERS)}")
+    # os.path, which answers False for names that no file can have; opening them then says why.
+    if os.path.isdir(path):
+        raise UserError(f"{path}: is a directory; expected a file name")
+    if os.path.exists(path) and not overwrite:
+        raise UserError(f"{path}: exists already: choose another name, or ask to overwrite it")
 
 
 def grid(images: np.ndarray, columns: int | None = None, pad: int = 2) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from absl import app, flags, logging
@@ -16,12 +17,15 @@ INTERRUPTED_STATUS = 130
 
 
 def define_flags() -> None:
-    """Defines `--run_dir`, `--preset`, `--dry_run` and a flag for every field; unset ones leave it to the preset."""
-    flags.DEFINE_string("run_dir", None, "Directory of the run; made when missing, gone on with when not.", required=True)
+    """Defines `--run_dir`, `--preset`, `--dry_run` and a flag for every field; unset: the preset's."""
+    flags.DEFINE_string("run_dir", None, "Directory of the run, to make or to go on in.", required=True)
     flags.DEFINE_enum("preset", "official", list(PRESETS), "Where the options not given come from.")
     flags.DEFINE_bool("dry_run", False, "Check options and data, show the configuration, train nothing.")
     for field in dataclasses.fields(Config):
         _define(field)
+    for name in ("run_dir", "preset", "dry_run", *(field.name for field in dataclasses.fields(Config))):
+        # --help shows the flags of the program alone unless told that these are its own.
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
 
 
 def _define(field: dataclasses.Field) -> None:
@@ -54,7 +58,7 @@ def config_from_flags(values: flags.FlagValues) -> Config:
 
 def prepare_tensorflow(deterministic: bool = False) -> None:
     """Sets what TensorFlow reads when it is imported; to be called before that."""
-    # oneDNN is 2.5 times faster here, and off by itself on CPUs without AVX-512; its sums may differ between runs.
+    # oneDNN is 2.5 times faster here, and off by itself on CPUs without AVX-512; its sums may differ.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0" if deterministic else "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if deterministic:
@@ -78,13 +82,26 @@ def train(argv: list[str]) -> int:
         print(config.to_json(), end="")
         return 0
     trainer.train()
-    return INTERRUPTED_STATUS if trainer.interrupted else 0
+    if trainer.interrupted:
+        return INTERRUPTED_STATUS
+    _evaluate(config, values.run_dir)
+    return 0
 
 
-def run() -> None:
-    """Entry point of `train.py` and `elegant-tf train`."""
+def _evaluate(config: Config, run_dir: str) -> None:
+    """Ends a training with its scorecard, where the right answers of edits are known."""
+    from elegant_tf.evaluation.report import evaluate
+    from elegant_tf.evaluation.triples import has_triples
+
+    if has_triples(config):
+        logging.info("evaluating on held-out faces")
+        print(evaluate(run_dir))
+
+
+def run(argv: Sequence[str] | None = None) -> None:
+    """Entry point of `train.py` and `elegant-tf train`; `argv` begins with a name; None: `sys.argv`."""
     define_flags()
-    app.run(_report_user_errors)
+    app.run(_report_user_errors, argv=argv)
 
 
 def _report_user_errors(argv: list[str]) -> None:
@@ -93,3 +110,5 @@ def _report_user_errors(argv: list[str]) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED_STATUS)

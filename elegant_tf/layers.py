@@ -76,11 +76,10 @@ class Downsample(_StridedConvolution):
         self.built = True
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        if not self._as_product(inputs, training):
+        if not self._as_product(inputs, training) or inputs.shape[1] % 2 or inputs.shape[2] % 2:
             return self.convolution(self.padding(inputs))
-        seen = patches(inputs)
-        kernel = tf.cast(self.convolution.kernel, self.compute_dtype)
-        product = tf.matmul(seen, tf.reshape(kernel, [seen.shape[-1], self.filters]))
+        kernel = tf.reshape(tf.cast(self.convolution.kernel, self.compute_dtype), [-1, self.filters])
+        product = tf.tensordot(patches(inputs), kernel, 1)
         return product + tf.cast(self.convolution.bias, self.compute_dtype)
 
 
@@ -101,6 +100,9 @@ class Upsample(_StridedConvolution):
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         if not self._as_product(inputs, training):
             return self.cropping(self.convolution(inputs))
-        kernel = tf.cast(self.convolution.kernel, self.compute_dtype)
-        taps = tf.matmul(inputs, tf.reshape(kernel, [9 * self.filters, inputs.shape[-1]]), transpose_b=True)
+        _, height, width, channels = inputs.shape
+        kernel = tf.reshape(tf.cast(self.convolution.kernel, self.compute_dtype), [-1, channels])
+        # Not tf.tensordot, which would transpose the whole kernel at every update.
+        taps = tf.matmul(tf.reshape(inputs, [-1, channels]), kernel, transpose_b=True)
+        taps = tf.reshape(taps, [-1, height, width, 9 * self.filters])
         return overlap_add(taps) + tf.cast(self.convolution.bias, self.compute_dtype)

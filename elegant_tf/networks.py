@@ -85,7 +85,8 @@ class Decoder(_Network):
         super().__init__({"width": width, "depth": depth}, **kwargs)
         self.channels = channel_counts(width, depth)[-2::-1]
         self.ups = [
-            Upsample(count, dtype=self.dtype_policy, name=f"up{level}") for level, count in enumerate([*self.channels, 3])
+            Upsample(count, dtype=self.dtype_policy, name=f"up{level}")
+            for level, count in enumerate([*self.channels, 3])
         ]
         self.normalizations = _normalizations(depth - 1, self.dtype_policy)
         self._code_channels = channel_counts(width, depth)[-1]

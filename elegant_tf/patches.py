@@ -23,7 +23,7 @@ def patches(images: tf.Tensor) -> tf.Tensor:
 
 @tf.custom_gradient
 def overlap_add(taps: tf.Tensor) -> tf.Tensor:
-    """The transpose of `patches`: adds up what each pixel gets from every kernel, `[N, h, w, 9C]` to `[N, 2h, 2w, C]`."""
+    """The transpose of `patches`, which adds up what each pixel gets: `[N, h, w, 9C]` to `[N, 2h, 2w, C]`."""
     return _overlap_add(taps), lambda upstream: _patches(upstream)
 
 
@@ -39,10 +39,15 @@ def _patches(images: tf.Tensor) -> tf.Tensor:
 def _pixel_numbers(height: int, width: int) -> np.ndarray:
     """The pixel under each tap of each patch, int32 `[h * w * 9]`; `height * width` is the padding."""
     row, column, i, j = np.meshgrid(*map(np.arange, (height // 2, width // 2, 3, 3)), indexing="ij")
-    y, x = 2 * row + i - 1, 2 * column + j - 1  # Sizes are even: only the first row and column of padding are seen.
+    y, x = (
+        2 * row + i - 1,
+        2 * column + j - 1,
+    )  # Sizes are even: only the first row and column of padding are seen.
     return np.where((y < 0) | (x < 0), height * width, y * width + x).astype(np.int32).ravel()
 
 
+# XLA makes one pass of all these sums; it would slow down the gather above, and the update as a whole.
+@tf.function(jit_compile=True, autograph=False)
 def _overlap_add(taps: tf.Tensor) -> tf.Tensor:
     _, height, width, depth = taps.shape
     channels = depth // 9

@@ -1,7 +1,7 @@
 """Which weights of the one operation make a swap, a row of interpolations or a matrix of them.
 
-Every function takes `known`, the run's n attributes, and returns float32 weights per exemplar and attribute for
-`latent.exchange`. Raises UserError on an unknown attribute, or on numbers that do not go together.
+Every function takes `known`, the run's n attributes, and returns float32 weights per exemplar and attribute
+for `latent.exchange`. Raises UserError on an unknown attribute, or on numbers that do not go together.
 """
 
 from __future__ import annotations
@@ -40,13 +40,11 @@ def linear_weights(known: Sequence[str], attributes: Sequence[str], exemplars: i
     return np.stack([full * (t / steps) for t in range(1, steps + 1)])
 
 
-def matrix_weights(
-    known: Sequence[str], attributes: Sequence[str], exemplars: int, rows: int, cols: int
-) -> np.ndarray:
+def matrix_weights(known: Sequence[str], attributes: Sequence[str], exemplars: int, rows: int, cols: int) -> np.ndarray:
     """`[rows, cols, K, n]`, with a from 0 in the first row to 1 in the last, b alike over the columns.
 
     One attribute, three exemplars: the corners (input, ex1, ex2, ex3) get (1−a)(1−b), (1−a)b, a(1−b), ab.
-    Two attributes, two exemplars: the first gives its attribute with weight a, the second its own with weight b.
+    Two attributes, two exemplars: the first gives the first with weight a, the second the second with b.
     """
     columns = find_attributes(attributes, known)
     a = _ramp("rows", rows)[:, None]

@@ -123,9 +123,7 @@ def read_attributes(path: str | Path) -> AttributeTable:
     """
     lines = _read_lines(path)
     if len(lines) < 2:
-        raise UserError(
-            f"{path}: has {len(lines)} lines; expected the image count, the attribute names, then rows"
-        )
+        raise UserError(f"{path}: has {len(lines)} lines; expected the image count, the attribute names, then rows")
     names = tuple(lines[1].split())
     if len(set(names)) < len(names) or not names:
         raise UserError(f"{path}, line 2: expected the attribute names, each once; found {lines[1][:80]!r}")
@@ -134,9 +132,7 @@ def read_attributes(path: str | Path) -> AttributeTable:
     labels = values.view(np.int8)
     if (labels == -1).any() and (labels == 0).any():
         line = 3 + int((labels == 0).any(axis=1).argmax())
-        raise UserError(
-            f"{path}, line {line}: has 0 where other lines have -1: use -1 and 1, or 0 and 1, not both"
-        )
+        raise UserError(f"{path}, line {line}: has 0 where other lines have -1: use -1 and 1, or 0 and 1, not both")
     return AttributeTable(names, files, (labels == 1).astype(np.int8))
 
 
@@ -165,9 +161,7 @@ def _check_count(path: str | Path, line: str, rows: int) -> None:
     if not line.strip().isdecimal():
         raise UserError(f"{path}, line 1: expected the number of images; found {line[:80]!r}")
     if int(line) != rows:
-        raise UserError(
-            f"{path}, line 1: says {int(line)} images, but {rows} rows follow: is the file complete?"
-        )
+        raise UserError(f"{path}, line 1: says {int(line)} images, but {rows} rows follow: is the file complete?")
 
 
 def _parse_rows(
@@ -180,16 +174,12 @@ def _parse_rows(
         file, *words = line.strip().rsplit(None, columns) or [""]
         if len(words) < columns or file.split()[-1] in values:
             found = len(line.split()) - 1
-            raise UserError(
-                f"{path}, line {number}: expected a file name and {columns} values; found {found} values"
-            )
+            raise UserError(f"{path}, line {number}: expected a file name and {columns} values; found {found} values")
         try:
             rows.append(bytes(map(values.__getitem__, words)))
         except KeyError as error:
             allowed = ", ".join(values)
-            raise UserError(
-                f"{path}, line {number}: found {error.args[0]!r} where one of {allowed} belongs"
-            ) from None
+            raise UserError(f"{path}, line {number}: found {error.args[0]!r} where one of {allowed} belongs") from None
         files.append(file)
     _check_unique(path, files, first_line)
     return tuple(files), np.frombuffer(b"".join(rows), np.uint8).reshape(-1, columns)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import threading
+import time
 from typing import NamedTuple
 
 import numpy as np
@@ -41,8 +43,8 @@ class PairSampler:
 
     Under `cycle` batch k trains attribute k mod n throughout (the authors' schedule); under `mixed` the
     attributes take turns from example to example, so that each gets N / n of a batch, remainders going round.
-    The images with an attribute form a pool, those without another; every pool is used up, in an order shuffled
-    anew, before any of its images comes again. Safe to call from several threads.
+    The images with an attribute form a pool, those without another; every pool is used up, in an order
+    shuffled anew, before any of its images comes again. Safe to call from several threads.
 
     Args:
         labels: int8 `[M, n]` in {0, 1}.
@@ -55,9 +57,7 @@ class PairSampler:
         UserError: another schedule, or an attribute that all images or none have.
     """
 
-    def __init__(
-        self, labels: np.ndarray, batch_size: int, schedule: str, seed: int, flip: bool = False
-    ) -> None:
+    def __init__(self, labels: np.ndarray, batch_size: int, schedule: str, seed: int, flip: bool = False) -> None:
         if schedule not in SCHEDULES:
             raise UserError(f"--attribute_schedule={schedule}: expected one of {', '.join(SCHEDULES)}")
         self.batch_size = batch_size
@@ -141,9 +141,7 @@ class BadImages:
         with self._lock:
             self._messages[index] = message
         if self.count > self.allowed:
-            raise UserError(
-                f"too many bad images, more than {BAD_SHARE:.0%}: mend or remove them.\n{self.report()}"
-            )
+            raise UserError(f"too many bad images, more than {BAD_SHARE:.0%}: mend or remove them.\n{self.report()}")
 
     def report(self, most: int = 10) -> str:
         """A text for people: the count and the first messages."""
@@ -152,9 +150,7 @@ class BadImages:
         messages = self.messages
         more = [f"  and {len(messages) - most} more"] if len(messages) > most else []
         lines = [f"  {message}" for message in messages[:most]]
-        return "\n".join(
-            [f"{len(messages)} of {self._total} images were bad and were replaced:", *lines, *more]
-        )
+        return "\n".join([f"{len(messages)} of {self._total} images were bad and were replaced:", *lines, *more])
 
 
 def pair_dataset(
@@ -167,11 +163,11 @@ def pair_dataset(
     """Endless batches of pairs, beginning with batch `start`; images are read in parallel, in a fixed order.
 
     Each element: `a`, `b` float32 `[N, S, S, 3]` in [-1, 1]; `y_a`, `y_b` float32 `[N, n]` in {0, 1};
-    `attribute` int32 `[N]`. An unreadable image is replaced by the next readable one of its pool and put down in
-    `bad_images`; too many end the iteration with a `tf.errors.OpError`, whose cause is `bad_images.error`.
+    `attribute` int32 `[N]`. An unreadable image is replaced by the next readable one of its pool and put down
+    in `bad_images`; too many end the iteration with a `tf.errors.OpError`, whose cause is `bad_images.error`.
     """
     bad_images = bad_images if bad_images is not None else BadImages(len(source.labels))
-    loader = _Loader(source, sampler, bad_images)
+    loader = _Loader(source, sampler, bad_images, _exit_gate())
     images = (sampler.batch_size, source.image_size, source.image_size, 3)
     labels = (sampler.batch_size, len(source.attributes))
 
@@ -191,18 +187,66 @@ def pair_dataset(
     return batches.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(prefetch)
 
 
+class _Gate:
+    """Sees to it that nothing is being loaded while the interpreter shuts down.
+
+    A thread that wants to go on in Python after that never returns, and TensorFlow, dropping an iterator,
+    would wait for it for ever: a process that ends by an exception would not end.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._closed = False
+        self._inside = 0
+        self._entries = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            self._entries += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+
+    def check_open(self) -> None:
+        """Raises StopIteration, to TensorFlow the end of the data, once the gate is closed."""
+        if self._closed:
+            raise StopIteration
+
+    def close(self) -> None:
+        """Returns when nothing is inside and, the buffers of `tf.data` being full, nothing comes any more."""
+        self._closed = True
+        seen = -1
+        while self._inside or seen != self._entries:
+            seen = self._entries
+            time.sleep(0.1)
+
+
+@functools.cache
+def _exit_gate() -> _Gate:
+    gate = _Gate()
+    atexit.register(gate.close)
+    return gate
+
+
 class _Loader:
     """Batch number to NumPy arrays."""
 
-    def __init__(self, source: Source, sampler: PairSampler, bad_images: BadImages) -> None:
+    def __init__(self, source: Source, sampler: PairSampler, bad_images: BadImages, gate: _Gate) -> None:
         self._source = source
         self._sampler = sampler
         self._bad_images = bad_images
+        self._gate = gate
 
     def load(self, k: np.ndarray) -> tuple[np.ndarray, ...]:
         """a, b uint8 `[N, S, S, 3]`; y_a, y_b int8 `[N, n]`; attribute int32 `[N]`."""
+        with self._gate:
+            return self._load_batch(int(k))
+
+    def _load_batch(self, k: int) -> tuple[np.ndarray, ...]:
         try:
-            pairs = self._sampler.batch(int(k))
+            pairs = self._sampler.batch(k)
             a, y_a = self._load_side(pairs.a, pairs.attribute, True, pairs.flip_a)
             b, y_b = self._load_side(pairs.b, pairs.attribute, False, pairs.flip_b)
         except UserError as error:
@@ -215,6 +259,7 @@ class _Loader:
     ) -> tuple[np.ndarray, np.ndarray]:
         images, labels = [], []
         for index, attribute, flip in zip(indices.tolist(), attributes.tolist(), flips, strict=True):
+            self._gate.check_open()
             image, index = self._load_readable(index, attribute, has)
             images.append(image[:, ::-1] if flip else image)
             labels.append(self._source.labels[index])
@@ -232,6 +277,4 @@ class _Loader:
                 self._bad_images.add(candidate, str(error))
         kind = "with" if has else "without"
         name = self._source.attributes[attribute]
-        raise UserError(
-            f"no readable image {kind} {name} is left: mend or remove them.\n{self._bad_images.report()}"
-        )
+        raise UserError(f"no readable image {kind} {name} is left: mend or remove them.\n{self._bad_images.report()}")

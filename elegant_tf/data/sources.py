@@ -48,8 +48,8 @@ class Source(Protocol):
 class CelebASource:
     """A folder in CelebA's layout: images, list_attr_celeba.txt and, if it has one, list_eval_partition.txt.
 
-    Images are cut to their centred square and resized to `image_size`. Without a partition file every image is
-    of the train split. `files`: the M file names, beside what every `Source` has.
+    Images are cut to their centred square and resized to `image_size`. Without a partition file every image
+    is of the train split. `files`: the M file names, beside what every `Source` has.
 
     Raises:
         UserError: a folder or file is missing or malformed, labels and images disagree, or an attribute is
@@ -58,20 +58,14 @@ class CelebASource:
 
     name = "celeba"
 
-    def __init__(
-        self, data_dir: str | Path, attributes: Sequence[str], image_size: int, split: str = "train"
-    ) -> None:
+    def __init__(self, data_dir: str | Path, attributes: Sequence[str], image_size: int, split: str = "train") -> None:
         _check_split(split)
         root = Path(data_dir)
         if not root.is_dir():
-            raise UserError(
-                f"--data_dir={root}: no such directory: give the folder that holds {ATTRIBUTES_FILE}"
-            )
+            raise UserError(f"--data_dir={root}: no such directory: give the folder that holds {ATTRIBUTES_FILE}")
         labels_path = _find_text(root, ATTRIBUTES_FILE)
         if labels_path is None:
-            raise UserError(
-                f"--data_dir={root}: has no {ATTRIBUTES_FILE}: copy CelebA's annotation files there"
-            )
+            raise UserError(f"--data_dir={root}: has no {ATTRIBUTES_FILE}: copy CelebA's annotation files there")
         self._folder, names = _find_images(root)
         table = read_attributes(labels_path)
         _check_agreement(labels_path, table.files, self._folder, names)
@@ -91,8 +85,8 @@ class FacesSource:
     """The embedded faces, `count` of them drawn into memory by `workers` processes.
 
     The faces of the three splits are different ones, whatever `count`. `faces`: the M faces, beside what
-    every `Source` has. `workers` None: one for each CPU if that pays. Raises UserError on an attribute that the
-    faces do not have, or that all of them or none has.
+    every `Source` has. `workers` None: one for each CPU if that pays. Raises UserError on an attribute that
+    the faces do not have, or that all of them or none has.
     """
 
     name = "faces"
@@ -139,16 +133,14 @@ def open_source(
 ) -> Source:
     """The source that the flag --data names.
 
-    `seed`, `count` and `workers` are for faces, `data_dir` is for CelebA. Raises UserError, as the sources do.
+    `seed`, `count` and `workers` are for faces, `data_dir` is for CelebA. Raises UserError as the sources do.
     """
     if data == "faces":
         return FacesSource(attributes, image_size, seed, count, split, workers)
     if data != "celeba":
         raise UserError(f"--data={data}: expected faces or celeba")
     if not str(data_dir):
-        raise UserError(
-            "--data=celeba needs --data_dir: the folder that holds CelebA's images and label files"
-        )
+        raise UserError("--data=celeba needs --data_dir: the folder that holds CelebA's images and label files")
     return CelebASource(data_dir, attributes, image_size, split)
 
 
@@ -166,15 +158,11 @@ def _find_images(root: Path) -> tuple[Path, set[str]]:
     """The first of the known image folders, and the names of the images in it."""
     folder = next((root / name for name in _IMAGE_FOLDERS if (root / name).is_dir()), None)
     if folder is None:
-        raise UserError(
-            f"--data_dir={root}: has no folder of images: expected one of {', '.join(_IMAGE_FOLDERS)}"
-        )
+        raise UserError(f"--data_dir={root}: has no folder of images: expected one of {', '.join(_IMAGE_FOLDERS)}")
     with os.scandir(folder) as entries:
         names = {entry.name for entry in entries if entry.name.lower().endswith(_IMAGE_SUFFIXES)}
     if not names:
-        raise UserError(
-            f"{folder}: holds no images ({', '.join(_IMAGE_SUFFIXES)}): unpack CelebA's images there"
-        )
+        raise UserError(f"{folder}: holds no images ({', '.join(_IMAGE_SUFFIXES)}): unpack CelebA's images there")
     return folder, names
 
 
@@ -201,9 +189,7 @@ def _take_split(root: Path, table: AttributeTable, split: str) -> AttributeTable
     path = _find_text(root, PARTITION_FILE)
     if path is None:
         if split != "train":
-            raise UserError(
-                f"--data_dir={root}: has no {PARTITION_FILE}, so all images are for training, none for {split}"
-            )
+            raise UserError(f"--data_dir={root}: has no {PARTITION_FILE}, so all images are for training, not {split}")
         return table
     partition = read_partition(path)
     absent = [file for file in table.files if file not in partition]

@@ -16,8 +16,8 @@ from elegant_tf.evaluation.triples import Triples
 class Score:
     """One attribute in one direction, or the mean of several.
 
-    realised: `1 - sum|edited - truth| / sum|input - truth|` over the pixels that the truth changes; 1 is perfect,
-        0 is what leaving the input alone would give.
+    realised: `1 - sum|edited - truth| / sum|input - truth|` over the pixels that the truth changes; 1 is
+        perfect, 0 is what leaving the input alone would give.
     leak: mean `|edited - input|`, 0 to 255, over the pixels that the truth leaves alone; 0 is perfect.
     psnr: decibels, against the truth, whole image.
     ssim: structural similarity to the truth, whole image, 1 is perfect.

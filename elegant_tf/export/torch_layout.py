@@ -66,9 +66,7 @@ def _coder(network: str, coder: Encoder | Decoder) -> Iterator[TorchParameter]:
 
 
 def _discriminator(network: str, discriminator: Discriminator) -> Iterator[TorchParameter]:
-    for index, (layer, normalization) in enumerate(
-        zip(discriminator.downs, discriminator.normalizations, strict=True)
-    ):
+    for index, (layer, normalization) in enumerate(zip(discriminator.downs, discriminator.normalizations, strict=True)):
         yield TorchParameter(network, f"conv.{3 * index}.weight", layer.convolution.kernel)
         yield TorchParameter(network, f"conv.{3 * index}.bias", layer.convolution.bias)
         yield TorchParameter(network, f"conv.{3 * index + 1}.alpha", normalization.alpha)

@@ -14,6 +14,9 @@ from elegant_tf.training.step import Learner
 CHECKPOINT_DIR = "checkpoints"
 PREFIX = "step"
 
+# What TensorFlow raises on damaged files (IndexError: data cut short) and on values that do not fit.
+UNREADABLE = (AssertionError, IndexError, ValueError, tf.errors.OpError)
+
 
 class Checkpoints:
     """The checkpoints in a run directory, newest kept.
@@ -46,7 +49,7 @@ class Checkpoints:
             return None
         try:
             self._checkpoint.restore(path).assert_consumed()
-        except (AssertionError, tf.errors.OpError, ValueError) as error:
+        except UNREADABLE as error:
             raise UserError(
                 f"cannot restore {path}: {str(error).splitlines()[0]}. Remove its files, and its line in "
                 f"{self._directory}/checkpoint, to go on from an earlier one"
@@ -54,25 +57,40 @@ class Checkpoints:
         return path
 
 
-def load_generator(generator: Elegant, averaged: bool, run_dir: str | os.PathLike[str]) -> int:
-    """Restores a generator alone from a run's newest checkpoint; returns its step.
+def checkpoint_steps(run_dir: str | os.PathLike[str]) -> list[int]:
+    """The steps of a run's checkpoints, oldest first; none where there are none."""
+    state = tf.train.get_checkpoint_state(str(Path(run_dir) / CHECKPOINT_DIR))
+    return [_step_of(path) for path in state.all_model_checkpoint_paths] if state else []
+
+
+def load_generator(generator: Elegant, averaged: bool, run_dir: str | os.PathLike[str], step: int | None = None) -> int:
+    """Restores a generator alone from a run's checkpoint; returns its step.
 
     Args:
         generator: a built model of the run's configuration.
         averaged: whether to take the averaged generator's values.
         run_dir: the run directory.
+        step: which checkpoint; None: the newest.
 
     Raises:
-        UserError: no checkpoint there, or one that does not fit.
+        UserError: no such checkpoint there, or one that does not fit.
     """
-    directory = str(Path(run_dir) / CHECKPOINT_DIR)
-    path = tf.train.latest_checkpoint(directory)
-    if path is None:
+    steps = checkpoint_steps(run_dir)
+    if not steps:
         raise UserError(f"{run_dir}: no checkpoint yet; train it first (train.py --run_dir={run_dir})")
-    part = tf.train.Checkpoint(**{"averaged" if averaged else "generator": generator})
+    step = steps[-1] if step is None else step
+    if step not in steps:
+        raise UserError(f"{run_dir}: no checkpoint of step {step}; there are {', '.join(map(str, steps))}")
+    path = str(Path(run_dir) / CHECKPOINT_DIR / f"{PREFIX}-{step}")
+    name = "_averaged_variables" if averaged else "_generator_variables"
+    part = tf.train.Checkpoint(**{name: [variable.value for variable in generator.weights]})
     try:
         status = tf.train.Checkpoint(learner=part).restore(path)
         status.assert_existing_objects_matched().expect_partial()
-    except (AssertionError, tf.errors.OpError, ValueError) as error:
+    except UNREADABLE as error:
         raise UserError(f"cannot restore {path}: {str(error).splitlines()[0]}") from error
+    return step
+
+
+def _step_of(path: str) -> int:
     return int(path.rsplit("-", 1)[1])

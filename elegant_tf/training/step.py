@@ -58,6 +58,8 @@ class Learner(tf.Module):
             self.averaged.build()
             for average, variable in zip(self.averaged.weights, self.generator.weights, strict=True):
                 average.assign(variable)
+        # TensorFlow's checkpoints do not look into a Keras model's lists of layers: these lists are what is saved.
+        self._averaged_variables = [v.value for v in self.averaged.weights] if self.averaged else None
         self._generator_variables = [v.value for v in self.generator.trainable_variables]
         self._discriminator_variables = [v.value for v in self.discriminator.trainable_variables]
         self.generator_optimizer = self._optimizer(self._generator_variables)
@@ -111,7 +113,9 @@ class Learner(tf.Module):
         weights = self._attribute_weights(batch)
         exchanged = exchange(codes, _swap_halves(codes)[:, None], weights)
         twice = [tf.concat([skip, skip], axis=0) for skip in skips]
-        residuals = self.generator.decode(tf.concat([codes, exchanged], 0), tf.concat([codes, codes], 0), twice, training=True)
+        residuals = self.generator.decode(
+            tf.concat([codes, exchanged], 0), tf.concat([codes, codes], 0), twice, training=True
+        )
         kept, changed = tf.split(residuals, 2)
         return Generated(codes, skips, apply_residual(images, kept), apply_residual(images, changed), changed)
 
@@ -153,7 +157,7 @@ class Learner(tf.Module):
         terms = {"reconstruction": reconstruction, "adversarial_full": full, "adversarial_half": half}
         if config.restoration_weight:
             terms["restoration"] = self.restoration(batch, generated)
-            total += config.restoration_weight * terms["restoration"]
+            total += self._restoration_weight() * terms["restoration"]
         if config.residual_weight:
             terms["residual"] = tf.reduce_mean(tf.abs(generated.residuals))
             total += config.residual_weight * terms["residual"]
@@ -170,6 +174,12 @@ class Learner(tf.Module):
         restored_codes = exchange(codes, generated.codes[:, None], self._attribute_weights(batch))
         restored = apply_residual(edited, self.generator.decode(restored_codes, codes, skips, training=True))
         return losses.reconstruction(restored, originals, self._config.reconstruction_norm)
+
+    def _restoration_weight(self) -> tf.Tensor:
+        """Grows from 0: before attributes come off at all, restoring is to do nothing, and teaches just that."""
+        ramp = max(self._config.restoration_ramp_updates, 1)
+        grown = tf.minimum(1.0, tf.cast(self.updates + 1, self._generator_variables[0].dtype) / ramp)
+        return self._config.restoration_weight * grown
 
     def _attribute_weights(self, batch: Batch) -> tf.Tensor:
         weights = tf.one_hot(batch["attribute"], len(self._config.attributes), dtype=batch["y_a"].dtype)[:, None, :]

@@ -47,7 +47,12 @@ class Trainer:
         self.run_dir = Path(run_dir)
         check_run_dir(config, self.run_dir)
         self._source = open_source(
-            config.data, config.data_dir, config.attributes, config.image_size, config.seed, config.faces_count
+            config.data,
+            config.data_dir,
+            config.attributes,
+            config.image_size,
+            config.seed,
+            config.faces_count,
         )
         self._sampler = PairSampler(
             self._source.labels, config.batch_size, config.attribute_schedule, config.seed, config.flip

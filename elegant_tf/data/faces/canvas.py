@@ -1,7 +1,7 @@
 """A canvas in the unit square: smooth shapes, soft shapes, and shapes that hold other drawings.
 
-Everything is drawn larger than the final picture and averaged down, so that edges are smooth. Points are x to the
-right, y down; a shape is the corners of a polygon, float `[n, 2]`.
+Everything is drawn larger than the final picture and averaged down, so that edges are smooth.
+Points are x to the right, y down; a shape is the corners of a polygon, float `[n, 2]`.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Canvas:
             self._pen.line(row, fill=colour, width=max(1, round(width * self.side)))
 
     def _cut_out(self, shapes: Sequence[Shape], values: Sequence[int]) -> tuple[Box, Image.Image] | None:
-        """The smallest box of pixels that holds the shapes, and a mask of that size; None if all are outside."""
+        """The smallest box of pixels around the shapes, and their mask; None if all are outside."""
         outlines = [self._pixels(shape) for shape in shapes]
         left = max(0, math.floor(min(min(outline[::2]) for outline in outlines)))
         top = max(0, math.floor(min(min(outline[1::2]) for outline in outlines)))
@@ -85,21 +85,22 @@ class Canvas:
             return None
         mask = Image.new("L", (right - left, bottom - top))
         pen = ImageDraw.Draw(mask)
-        for outline, value in zip(outlines, values):
+        for outline, value in zip(outlines, values, strict=True):
             outline[::2] = [x - left for x in outline[::2]]
             outline[1::2] = [y - top for y in outline[1::2]]
             pen.polygon(outline, fill=value)
         return (left, top, right, bottom), mask
 
     def blend(self, shapes: Sequence[Shape], colour: Colour, opacities: Sequence[float]) -> None:
-        """Colour over the shapes; where they overlap the later one's opacity (0 to 1) counts, so 0 cuts a hole."""
+        """Colour over the shapes. Where they overlap the last one's opacity (0 to 1) counts: 0 cuts holes."""
         cut = self._cut_out(shapes, [round(255 * opacity) for opacity in opacities])
         if cut:
             box, mask = cut
             self._pour(colour, box[:2], mask)
 
     def _pour(self, colour: Colour, corner: tuple[int, int], mask: Image.Image) -> None:
-        """Colour through a mask; a plain picture, because Pillow pastes it twice as fast as a plain colour."""
+        """Colour through a mask."""
+        # Pillow pastes a picture twice as fast as a colour.
         self.image.paste(Image.new("RGB", mask.size, colour), corner, mask)
 
     def inside(self, shapes: Sequence[Shape], colour: Colour, draw: Callable[[Canvas], None]) -> None:
@@ -113,8 +114,8 @@ class Canvas:
             self.image.paste(window.image, box, mask)
 
     def glow(self, x: float, y: float, width: float, height: float, colour: Colour, opacity: float) -> None:
-        """A soft elliptic spot of colour, strongest (opacity 0 to 1) at its centre; half sizes in 1/128 steps."""
-        step = self.side / 64
+        """A soft elliptic spot of colour with those half sizes, strongest (opacity 0 to 1) at its centre."""
+        step = self.side / 64  # few different sizes, so that the masks are worth keeping
         w, h = max(2, round(round(128 * width) * step)), max(2, round(round(128 * height) * step))
         left = round(x * self._xx + y * self._yx + self._x + 0.5 - w / 2)
         top = round(x * self._xy + y * self._yy + self._y + 0.5 - h / 2)

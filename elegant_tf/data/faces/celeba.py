@@ -21,7 +21,9 @@ SMALLEST, LARGEST = 16, 4096
 BATCH = 1000
 """How many pictures are in memory at once."""
 
-LANDMARKS = tuple(f"{point}_{axis}" for point in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for axis in "xy")
+LANDMARKS = tuple(
+    f"{point}_{axis}" for point in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for axis in "xy"
+)
 PARTITION = (0, 0, 0, 0, 1, 0, 0, 0, 0, 2)
 """0, 1 or 2 for train, validation and test: every ten faces in turn, 80 : 10 : 10."""
 
@@ -61,14 +63,14 @@ def celeba_labels(face: Face) -> np.ndarray:
 def write_celeba(
     out: Path, count: int, image_size: int, seed: int, counterfactuals: int = 100, workers: int | None = 0
 ) -> None:
-    """Writes `make_face(seed, 0)` … `make_face(seed, count - 1)` to the new folder `out` as CelebA is laid out.
+    """Writes `make_face(seed, 0)` … `make_face(seed, count - 1)` to the new folder `out`, laid out as CelebA.
 
     `img_align_celeba/000001.jpg` …, `list_attr_celeba.txt`, `list_landmarks_align_celeba.txt`,
-    `list_eval_partition.txt`, and `counterfactuals/` with an input, an exemplar and a truth (the input wearing the
-    exemplar's attribute) for each of that many held-out edits, listed in its `index.json`.
+    `list_eval_partition.txt`, and `counterfactuals/` with input, exemplar and truth (the input wearing
+    the exemplar's attribute) for each of that many held-out edits, listed in its `index.json`.
 
-    The folder appears whole or not at all. Raises `UserError` if `out` exists and is not an empty folder, or for a
-    number that makes no sense.
+    The folder appears whole or not at all. `workers` as in `draw_faces`. Raises `UserError` if `out` exists
+    and is not an empty folder, or for a number that makes no sense.
     """
     out = Path(out)
     _check(out, count, image_size, counterfactuals)

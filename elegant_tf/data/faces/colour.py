@@ -11,7 +11,11 @@ BLACK: Colour = (0, 0, 0)
 def mix(first: Colour, second: Colour, amount: float) -> Colour:
     """`first` at amount 0, `second` at 1, and between."""
     (r, g, b), (red, green, blue) = first, second
-    return int(r + (red - r) * amount + 0.5), int(g + (green - g) * amount + 0.5), int(b + (blue - b) * amount + 0.5)
+    return (
+        int(r + (red - r) * amount + 0.5),
+        int(g + (green - g) * amount + 0.5),
+        int(b + (blue - b) * amount + 0.5),
+    )
 
 
 def shade(colour: Colour, factor: float) -> Colour:

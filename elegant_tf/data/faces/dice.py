@@ -1,4 +1,4 @@
-"""Random choices that stay the same for ever: only `random.Random.random`, whose sequence Python guarantees."""
+"""Random choices that stay the same for ever, by `Random.random` alone, whose values Python guarantees."""
 
 from __future__ import annotations
 

@@ -8,16 +8,21 @@ import numpy as np
 from PIL import Image
 
 from elegant_tf.data.faces.canvas import Canvas
+from elegant_tf.data.faces.eyeglasses import draw_eyeglasses
 from elegant_tf.data.faces.features import draw_brows, draw_ears, draw_eyes, draw_mouth, draw_nose, draw_skin
 from elegant_tf.data.faces.hair import draw_back_hair, draw_bangs, draw_hair
+from elegant_tf.data.faces.hats import draw_hat
 from elegant_tf.data.faces.identity import Identity, Light
+from elegant_tf.data.faces.mustache import draw_mustache
 from elegant_tf.data.faces.scene import draw_backdrop, draw_body
 from elegant_tf.data.faces.styles import Styles
-from elegant_tf.data.faces.wear import draw_eyeglasses, draw_hat, draw_mustache
+
+SMALLEST_CANVAS = 144
+"""Lines are at least one pixel wide, so on a smaller canvas they would be too fat."""
 
 
 def _supersampling(size: int) -> int:
-    return 3 if size <= 192 else 2
+    return max(3 if size <= 192 else 2, math.ceil(SMALLEST_CANVAS / size))
 
 
 def _lit(picture: np.ndarray, light: Light) -> np.ndarray:

@@ -40,7 +40,7 @@ class Face:
         return np.array([style is not None for style in self.styles], np.int8)
 
     def landmarks(self, size: int) -> np.ndarray:
-        """float32 `[5, 2]`, x and y in pixels: left pupil, right pupil, nose tip, left and right mouth corner.
+        """float32 `[5, 2]`, x and y in pixels: left and right pupil, nose tip, left and right mouth corner.
 
         Left is the picture's left, as in CelebA's tables.
         """

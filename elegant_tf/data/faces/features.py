@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from elegant_tf.data.faces.canvas import Canvas
-from elegant_tf.data.faces.shapes import Shape, curve, ellipse, ribbon, smooth, symmetric
 from elegant_tf.data.faces.colour import BLACK, WHITE, Colour, luminance, mix, shade
 from elegant_tf.data.faces.dice import Dice
 from elegant_tf.data.faces.identity import EYE_Y, MOUTH_Y, NOSE_Y, Eyes, Identity
+from elegant_tf.data.faces.shapes import Shape, curve, ellipse, ribbon, smooth, symmetric
 from elegant_tf.data.faces.styles import Smiling
 
 _U = np.linspace(-1, 1, 13)
@@ -48,7 +48,10 @@ def draw_ears(canvas: Canvas, who: Identity) -> None:
         canvas.fill(ellipse(x + side * 0.006, 0.475, 0.022 * size, 0.05 * size), shadow_of(head.skin))
         if head.earring:
             canvas.fill(ellipse(x + side * 0.012, 0.475 + 0.088 * size, 0.016, 0.02, 12), head.earring)
-            canvas.fill(ellipse(x + side * 0.008, 0.468 + 0.088 * size, 0.006, 0.007, 8), mix(head.earring, WHITE, 0.7))
+            canvas.fill(
+                ellipse(x + side * 0.008, 0.468 + 0.088 * size, 0.006, 0.007, 8),
+                mix(head.earring, WHITE, 0.7),
+            )
 
 
 def draw_skin(canvas: Canvas, who: Identity) -> None:
@@ -79,11 +82,13 @@ def _paint_skin(canvas: Canvas, who: Identity) -> None:
 def draw_brows(canvas: Canvas, who: Identity) -> None:
     brows = who.brows
     t = np.array((0, 0.3, 0.62, 1.0))
-    for side, x in zip((-1, 1), who.eye_x):
+    for side, x in zip((-1, 1), who.eye_x, strict=True):
         xs = x + side * (-0.072 + 0.152 * t)
         ys = EYE_Y - brows.height - brows.arch * np.array((0.1, 0.7, 1.0, 0.0)) + brows.slope * (t - 0.5)
         centre = curve(np.stack([xs, ys], axis=1), 4)
-        widths = brows.thickness / 2 * np.interp(np.linspace(0, 1, len(centre)), (0, 0.25, 0.6, 1), (0.8, 1.1, 0.95, 0.25))
+        widths = (
+            brows.thickness / 2 * np.interp(np.linspace(0, 1, len(centre)), (0, 0.25, 0.6, 1), (0.8, 1.1, 0.95, 0.25))
+        )
         canvas.fill(ribbon(centre, widths), brows.colour)
 
 
@@ -98,15 +103,15 @@ def eye_outline(eyes: Eyes, x: float, side: int) -> tuple[np.ndarray, np.ndarray
 
 def draw_eyes(canvas: Canvas, who: Identity) -> None:
     eyes, dark = who.eyes, shadow_of(who.head.skin)
-    lids = [eye_outline(eyes, x, side) for side, x in zip((-1, 1), who.eye_x)]
-    for (upper, _), x in zip(lids, who.eye_x):
+    lids = [eye_outline(eyes, x, side) for side, x in zip((-1, 1), who.eye_x, strict=True)]
+    for (upper, _), x in zip(lids, who.eye_x, strict=True):
         if eyes.shadow:
             canvas.glow(x, EYE_Y - 0.035, eyes.width * 1.35, 0.05, eyes.shadow, 0.65)
         canvas.line(upper * (1, 1) - (0, 0.017), 0.006, mix(dark, who.head.skin, 0.25))
     outlines = [np.concatenate([upper, lower[::-1]]) for upper, lower in lids]
     canvas.inside(outlines, (246, 243, 238), lambda inner: _eyeballs(inner, who))
     lash = mix(BLACK, (60, 34, 24), 0.5)
-    for (upper, lower), side in zip(lids, (-1, 1)):
+    for (upper, lower), side in zip(lids, (-1, 1), strict=True):
         widths = eyes.lash / 2 * (0.75 + 0.5 * (1 + side * _U) / 2)
         canvas.fill(ribbon(upper, widths), lash)
         canvas.line(lower, 0.0035, mix(dark, BLACK, 0.15))
@@ -136,7 +141,15 @@ def draw_nose(canvas: Canvas, who: Identity) -> None:
     skin, w, away = who.head.skin, who.nose.width, -who.light.side
     dark, pale = shadow_of(skin), mix(_lit_skin(skin), (255, 250, 240), 0.2)
     x, y = nose_tip(who)
-    bridge = smooth([(0.5 + away * 0.022, 0.38), (x + away * 0.020, 0.50), (x + away * w * 0.9, y - 0.005), (x + away * 0.012, y + 0.02), (x + away * 0.004, 0.47)])
+    bridge = smooth(
+        [
+            (0.5 + away * 0.022, 0.38),
+            (x + away * 0.020, 0.50),
+            (x + away * w * 0.9, y - 0.005),
+            (x + away * 0.012, y + 0.02),
+            (x + away * 0.004, 0.47),
+        ]
+    )
     canvas.soft([bridge], dark, 0.30 + 0.35 * who.nose.bridge, 0.022)
     canvas.glow(x, y + 0.040, w * 1.25, 0.030, dark, 0.6)
     canvas.glow(x + away * w * 0.6, y + 0.004, w * 0.62, 0.036, dark, 0.5)
@@ -144,7 +157,14 @@ def draw_nose(canvas: Canvas, who: Identity) -> None:
     canvas.glow(x - away * 0.006, 0.49, 0.020, 0.11, pale, 0.6)
     canvas.glow(x - away * 0.010, y - 0.008, 0.030, 0.027, pale, 0.9)
     for side in (-1, 1):
-        wing = curve([(x + side * w * 0.84, y - 0.016), (x + side * w * 0.98, y + 0.004), (x + side * w * 0.80, y + 0.021)], 4)
+        wing = curve(
+            [
+                (x + side * w * 0.84, y - 0.016),
+                (x + side * w * 0.98, y + 0.004),
+                (x + side * w * 0.80, y + 0.021),
+            ],
+            4,
+        )
         canvas.line(wing, 0.0065, mix(dark, skin, 0.2))
         canvas.fill(ellipse(x + side * w * 0.42, y + 0.023, w * 0.24, 0.0092, 12), mix(dark, (50, 16, 14), 0.5))
 
@@ -176,7 +196,11 @@ def draw_mouth(canvas: Canvas, who: Identity, smile: Smiling | None) -> None:
     shine = mix(lips, WHITE, 0.6 if mouth.lipstick else 0.4)
     canvas.glow(who.mouth_x, (inner[6] + lower[6]) / 2, 0.045, mouth.lower * 0.42, shine, 0.6)
     if opening:
-        canvas.inside([np.concatenate([ys[1], ys[2][::-1]])], (74, 18, 26), lambda deep: _mouth_inside(deep, who, smile, ys))
+        canvas.inside(
+            [np.concatenate([ys[1], ys[2][::-1]])],
+            (74, 18, 26),
+            lambda deep: _mouth_inside(deep, who, smile, ys),
+        )
     canvas.line(ys[1], 0.006, mix(shade(lips, 0.42), (50, 10, 14), 0.4))
     if opening:
         canvas.line(ys[2], 0.004, shade(lips, 0.6))
@@ -200,7 +224,12 @@ def _smile_folds(canvas: Canvas, who: Identity, smile: Smiling) -> None:
     dark, x = shadow_of(who.head.skin), who.mouth_x
     for side in (-1, 1):
         corner = x + side * (smile.width + 0.032)
-        points = [(x + side * 0.088, 0.610), (x + side * 0.135, 0.655), (corner, MOUTH_Y - smile.lift), (corner, MOUTH_Y + 0.015)]
+        points = [
+            (x + side * 0.088, 0.610),
+            (x + side * 0.135, 0.655),
+            (corner, MOUTH_Y - smile.lift),
+            (corner, MOUTH_Y + 0.015),
+        ]
         centre = curve(points, 4)
         canvas.soft([ribbon(centre, 0.011 * np.sin(np.linspace(0.2, 3.0, len(centre))))], dark, 0.62, 0.014)
         canvas.glow(x + side * 0.192, 0.605, 0.085, 0.062, who.head.blush, 0.6)

@@ -115,7 +115,15 @@ def draw_hair(canvas: Canvas, who: Identity, hat: bool) -> None:
 
 
 _LIFT = {"crop": 0.024, "side_part": 0.034, "slick": 0.008, "afro": 0.01, "bun": 0.0}
-_SIDEBURN = {"crop": 0.40, "side_part": 0.44, "slick": 0.42, "afro": 0.40, "curly": 0.43, "bun": 0.40, "pixie": 0.56}
+_SIDEBURN = {
+    "crop": 0.40,
+    "side_part": 0.44,
+    "slick": 0.42,
+    "afro": 0.40,
+    "curly": 0.43,
+    "bun": 0.40,
+    "pixie": 0.56,
+}
 
 
 def _cap(who: Identity, hat: bool) -> Shape:
@@ -181,14 +189,25 @@ def _bang_locks(w: float, bangs: Bangs) -> list[Shape]:
         edge = [(temple + 0.006, end + 0.02), (w * 0.8, end + 0.008), (w * 0.4, end + 0.002), (0, end)]
         return [smooth(symmetric([*top, *edge]))]
     if bangs.cut == "arched":
-        edge = [(temple + 0.004, end + 0.07), (w * 0.82, end + 0.04), (w * 0.4, end - 0.010), (0, end - 0.020)]
+        edge = [
+            (temple + 0.004, end + 0.07),
+            (w * 0.82, end + 0.04),
+            (w * 0.4, end - 0.010),
+            (0, end - 0.020),
+        ]
         return [smooth(symmetric([*top, *edge]))]
     if bangs.cut == "curtain":
         lock = [(-0.01, 0.10), (0.14, 0.12), (temple, 0.25), (temple + 0.010, end + 0.12)]
         lock += [(w * 0.80, end + 0.075), (w * 0.52, end + 0.010), (0.070, 0.305), (0.008, 0.255)]
         return [smooth(np.array(lock) * (side, 1) + (0.5, 0)) for side in (-1, 1)]
     if bangs.cut == "swept":
-        lock = [(0.20, 0.10), (0.0, 0.08), (-temple * 0.8, 0.17), (-temple - 0.004, 0.30), (-temple + 0.004, end + 0.08)]
+        lock = [
+            (0.20, 0.10),
+            (0.0, 0.08),
+            (-temple * 0.8, 0.17),
+            (-temple - 0.004, 0.30),
+            (-temple + 0.004, end + 0.08),
+        ]
         lock += [(-w * 0.72, end + 0.035), (-0.03, end - 0.015), (0.13, 0.285), (0.236, 0.225)]
         return [smooth(np.array(lock) * (bangs.side, 1) + (0.5, 0))]
     return _choppy_locks(w, bangs)
@@ -198,7 +217,13 @@ def _choppy_locks(w: float, bangs: Bangs) -> list[Shape]:
     dice, shapes = Dice("choppy", bangs.seed), []
     for x in (w * np.linspace(-0.8, 0.8, 7)).tolist():
         tip, lean = bangs.length + dice.uniform(-0.02, 0.05), bangs.side * 0.035
-        lock = [(0.8 * x - 0.055, 0.15), (0.8 * x + 0.055, 0.15), (x + 0.052, tip - 0.06), (x + lean, tip), (x - 0.052, tip - 0.06)]
+        lock = [
+            (0.8 * x - 0.055, 0.15),
+            (0.8 * x + 0.055, 0.15),
+            (x + 0.052, tip - 0.06),
+            (x + lean, tip),
+            (x - 0.052, tip - 0.06),
+        ]
         shapes.append(smooth(np.array(lock) + (0.5, 0)))
     return shapes
 

@@ -1,11 +1,14 @@
 """Who a face is: everything that no attribute changes. Lengths are fractions of the picture's side.
 
-The eyes, nose tip and mouth corners of the average identity stand where `ELEGANT`'s alignment of CelebA puts
-them: pupils 70/256 apart and at 1/2.42 of the height.
+The eyes, nose tip and mouth corners of the average face stand where `ELEGANT`'s alignment of CelebA puts
+them: pupils 70/256 apart and at 1/2.42 of the height. (A smile lifts the corners of the mouth, hence
+`MOUTH_Y` is lower than their average.)
 """
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -16,7 +19,7 @@ from elegant_tf.data.faces.dice import Dice
 
 EYE_X, EYE_Y = 0.1367, 0.4132
 NOSE_Y = 0.598
-MOUTH_Y = 0.745
+MOUTH_Y = 0.757
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ class Backdrop:
 
 @dataclass(frozen=True)
 class Light:
-    """Direction the light comes from (radians, 0 = picture right, clockwise) and how strong its fall-off is."""
+    """Where the light comes from (radians, 0 = picture right, clockwise) and how strongly it falls off."""
 
     angle: float
     strength: float
@@ -180,14 +183,23 @@ HAIRS = {
 }
 """Hair colours and how common each is."""
 CUTS = ("crop", "side_part", "slick", "pixie", "bob", "long", "wavy", "curly", "afro", "bun")
-IRISES = ((78, 48, 28), (104, 70, 38), (72, 108, 160), (92, 142, 170), (86, 124, 84), (120, 118, 70), (96, 104, 112))
+IRISES = (
+    (78, 48, 28),
+    (104, 70, 38),
+    (72, 108, 160),
+    (92, 142, 170),
+    (86, 124, 84),
+    (120, 118, 70),
+    (96, 104, 112),
+)
 CLOTHES = (
-    (52, 70, 110), (150, 52, 58), (64, 106, 88), (44, 44, 52), (226, 222, 214), (196, 148, 70), (112, 84, 138),
-    (84, 132, 164), (206, 128, 110), (120, 124, 132), (230, 190, 90), (36, 88, 96),
+    (52, 70, 110), (150, 52, 58), (64, 106, 88), (44, 44, 52), (226, 222, 214), (196, 148, 70),
+    (112, 84, 138), (84, 132, 164), (206, 128, 110), (120, 124, 132), (230, 190, 90), (36, 88, 96),
 )  # fmt: skip
 BACKDROPS = (
     (178, 206, 222), (232, 214, 190), (204, 186, 214), (188, 212, 186), (236, 194, 180), (120, 142, 168),
-    (96, 112, 120), (214, 218, 222), (240, 218, 140), (150, 184, 176), (168, 120, 112), (74, 86, 110), (226, 160, 120),
+    (96, 112, 120), (214, 218, 222), (240, 218, 140), (150, 184, 176), (168, 120, 112), (74, 86, 110),
+    (226, 160, 120),
 )  # fmt: skip
 
 
@@ -201,7 +213,7 @@ def _head(dice: Dice) -> Head:
         blush=mix(skin, shade((226, 76, 72), 0.35 + 0.65 * luminance(skin) / 225), dice.uniform(0.25, 0.5)),
         width=0.284 + dice.uniform(-0.022, 0.022),
         jaw=0.216 + dice.uniform(-0.028, 0.034),
-        chin=0.925 + dice.uniform(-0.024, 0.020),
+        chin=0.930 + dice.uniform(-0.016, 0.016),
         chin_width=0.092 + dice.uniform(-0.03, 0.034),
         cheek=dice.uniform(0.2, 1.0),
         freckles=dice.chance(0.16),
@@ -219,21 +231,24 @@ def _eyes(dice: Dice) -> Eyes:
         tilt=dice.uniform(-0.009, 0.012),
         iris_size=0.0325 + dice.uniform(-0.002, 0.003),
         lash=dice.uniform(0.006, 0.013),
-        shadow=dice.pick(((120, 90, 150), (90, 120, 160), (150, 90, 90), (110, 130, 100))) if dice.chance(0.2) else None,
+        shadow=dice.pick(((120, 90, 150), (90, 120, 160), (150, 90, 90), (110, 130, 100)))
+        if dice.chance(0.2)
+        else None,
     )
 
 
 def _hair_colour(dice: Dice) -> tuple[str, Colour]:
-    ticket = dice.uniform(0, sum(weight for _, weight in HAIRS.values()))
-    for name, (colour, weight) in HAIRS.items():
-        ticket -= weight
-        if ticket <= 0:
-            break
+    bounds = list(itertools.accumulate(weight for _, weight in HAIRS.values()))
+    place = bisect.bisect_right(bounds, dice.uniform(0, bounds[-1]), hi=len(bounds) - 1)
+    name, (colour, _) = list(HAIRS.items())[place]
     return name, shade(colour, dice.uniform(0.88, 1.12))
 
 
-def _hair(dice: Dice) -> Hair:
+def _hair(dice: Dice, skin: Colour) -> Hair:
     name, colour = _hair_colour(dice)
+    if max(abs(a - b) for a, b in zip(skin, colour, strict=True)) < 50:
+        # Bangs in the colour of the skin could not be seen.
+        colour = shade(colour, 0.5 if luminance(colour) < 120 else 0.72)
     return Hair(
         cut=dice.pick(CUTS),
         name=name,
@@ -262,7 +277,8 @@ def _mouth(dice: Dice, skin: Colour) -> Mouth:
 
 def make_identity(dice: Dice) -> Identity:
     """Somebody."""
-    head, hair = _head(dice), _hair(dice)
+    head = _head(dice)
+    hair = _hair(dice, head.skin)
     ground = dice.pick(BACKDROPS)
     return Identity(
         pose=Pose(
@@ -280,7 +296,11 @@ def make_identity(dice: Dice) -> Identity:
             slope=dice.uniform(-0.012, 0.012),
             height=0.080 + dice.uniform(-0.010, 0.012),
         ),
-        nose=Nose(width=0.063 + dice.uniform(-0.014, 0.014), length=dice.uniform(-0.010, 0.010), bridge=dice.uniform(0.25, 0.9)),
+        nose=Nose(
+            width=0.063 + dice.uniform(-0.014, 0.014),
+            length=dice.uniform(-0.010, 0.010),
+            bridge=dice.uniform(0.25, 0.9),
+        ),
         mouth=_mouth(dice, head.skin),
         hair=hair,
         clothes=Clothes(

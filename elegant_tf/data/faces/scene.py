@@ -9,10 +9,10 @@ import numpy as np
 from PIL import Image
 
 from elegant_tf.data.faces.canvas import Canvas
-from elegant_tf.data.faces.shapes import box, curve, ellipse, smooth, symmetric
 from elegant_tf.data.faces.colour import WHITE, Colour, luminance, mix, shade
 from elegant_tf.data.faces.dice import Dice
 from elegant_tf.data.faces.identity import Backdrop, Clothes, Identity
+from elegant_tf.data.faces.shapes import box, curve, ellipse, smooth, symmetric
 
 
 @lru_cache(maxsize=1)
@@ -120,9 +120,22 @@ def _cloth(canvas: Canvas, clothes: Clothes, neck: float, skin: Colour) -> None:
             canvas.fill(np.array([(0.5 - neck, 0.93), (0.5 + neck, 0.93), (0.5, 1.1)]), (240, 240, 240))
             canvas.fill(np.array([(0.475, 0.97), (0.525, 0.97), (0.545, 1.1), (0.455, 1.1)]), clothes.second)
         for side in (-1, 1):
-            collar = [(0, 0.985), (side * neck * 1.15, 0.93), (side * neck * 1.35, 0.965), (side * 0.07, 1.04)]
+            collar = [
+                (0, 0.985),
+                (side * neck * 1.15, 0.93),
+                (side * neck * 1.35, 0.965),
+                (side * 0.07, 1.04),
+            ]
             canvas.fill(np.array(collar) + (0.5, 0), trim if clothes.kind == "shirt" else (250, 250, 250))
     elif clothes.kind == "hoodie":
-        canvas.line(curve(np.array([(-0.3, 0.93), (-0.15, 1.0), (0, 1.03), (0.15, 1.0), (0.3, 0.93)]) + (0.5, 0)), 0.05, trim)
+        canvas.line(
+            curve(np.array([(-0.3, 0.93), (-0.15, 1.0), (0, 1.03), (0.15, 1.0), (0.3, 0.93)]) + (0.5, 0)),
+            0.05,
+            trim,
+        )
     else:
-        canvas.line(curve(np.array([(-0.2, 0.93), (-0.12, 0.985), (0, 1.0), (0.12, 0.985), (0.2, 0.93)]) + (0.5, 0)), 0.02, trim)
+        canvas.line(
+            curve(np.array([(-0.2, 0.93), (-0.12, 0.985), (0, 1.0), (0.12, 0.985), (0.2, 0.93)]) + (0.5, 0)),
+            0.02,
+            trim,
+        )

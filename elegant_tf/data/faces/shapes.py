@@ -13,7 +13,7 @@ Points = Sequence[tuple[float, float]] | np.ndarray
 
 
 def _catmull_rom(steps: int) -> np.ndarray:
-    """Weights `[steps, 4]` of four successive control points along one piece of a uniform Catmull-Rom spline."""
+    """Weights `[steps, 4]` of four successive points along one piece of a uniform Catmull-Rom spline."""
     t = np.arange(steps)[:, None] / steps
     basis = np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]]) / 2
     return np.concatenate([t**0, t, t**2, t**3], axis=1) @ basis
@@ -44,13 +44,13 @@ def smooth(points: Points, steps: int = 4) -> Shape:
 
 
 def curve(points: Points, steps: int = 4) -> np.ndarray:
-    """The open curve through the points, from the first to the last; `[..., n, 2]` for several curves at once."""
+    """The open curve through the points, first to last; `[..., n, 2]` for several curves at once."""
     points = np.asarray(points)
     return _open_weights(points.shape[-2], steps) @ points
 
 
 def symmetric(half: Sequence[tuple[float, float]], x: float = 0.5) -> np.ndarray:
-    """Control points of a whole outline from its right half, given from top to bottom as offsets from `x`."""
+    """Control points of a whole outline from its right half: offsets from `x`, from top to bottom."""
     left = [(x - dx, y) for dx, y in reversed(half) if dx > 1e-9]
     return np.array([(x + dx, y) for dx, y in half] + left)
 

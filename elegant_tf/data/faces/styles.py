@@ -79,13 +79,26 @@ FRAMES = (
 )  # fmt: skip
 TINTS = ((18, 18, 24), (18, 18, 24), (58, 32, 14), (28, 52, 44), (40, 50, 96))
 PALE_TINTS = ((250, 190, 90), (240, 140, 160), (120, 180, 235), (150, 210, 170))
-MUSTACHES = ((26, 20, 18), (56, 36, 24), (74, 44, 26), (176, 88, 34), (204, 160, 96), (128, 124, 122), (226, 222, 216))
+MUSTACHES = (
+    (26, 20, 18),
+    (56, 36, 24),
+    (74, 44, 26),
+    (176, 88, 34),
+    (204, 160, 96),
+    (128, 124, 122),
+    (226, 222, 216),
+)
 HATS = (
     (40, 44, 58), (150, 38, 44), (36, 74, 128), (206, 158, 62), (64, 104, 72), (118, 84, 58), (222, 214, 198),
     (98, 66, 130), (58, 58, 60), (206, 106, 60), (60, 138, 150), (214, 136, 158),
 )  # fmt: skip
 
-LENSES = {"round": (0.088, 0.088), "square": (0.096, 0.072), "aviator": (0.098, 0.088), "cat_eye": (0.096, 0.070)}
+LENSES = {
+    "round": (0.088, 0.088),
+    "square": (0.096, 0.072),
+    "aviator": (0.098, 0.088),
+    "cat_eye": (0.096, 0.070),
+}
 LENSES |= {"wayfarer": (0.098, 0.078), "narrow": (0.094, 0.050)}
 """Half width and half height of a lens of each shape."""
 
@@ -128,7 +141,7 @@ def _mustache(dice: Dice) -> Mustache:
 
 def _smiling(dice: Dice) -> Smiling:
     teeth = dice.pick(("closed", "upper", "upper", "both", "laugh"))
-    opening = {"closed": (0.0, 0.0), "upper": (0.030, 0.046), "both": (0.036, 0.05), "laugh": (0.06, 0.085)}[teeth]
+    opening = {"closed": (0.0, 0.0), "upper": (0.030, 0.046), "both": (0.036, 0.05), "laugh": (0.055, 0.075)}[teeth]
     return Smiling(
         width=dice.uniform(0.124, 0.150),
         lift=dice.uniform(0.034, 0.052) + (0.012 if teeth == "closed" else 0),

@@ -1,11 +1,12 @@
 """Drawing many faces, in this process or in several.
 
-The others are fresh interpreters that run this module and import neither TensorFlow nor the caller's script: unlike
-a fork they are safe beside TensorFlow's threads, and unlike `multiprocessing`'s spawn they need no `__main__` guard.
+The others are fresh interpreters that import neither TensorFlow nor the caller's script: unlike a fork they
+are safe beside TensorFlow's threads, and unlike `multiprocessing`'s spawn they need no `__main__` guard.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 import signal
@@ -47,15 +48,15 @@ def _draw_elsewhere(faces: Sequence[Face], size: int, workers: int) -> np.ndarra
     pictures = np.empty((len(faces), size, size, 3), np.uint8)
     processes = []
     try:
-        for start, stop in zip(edges, edges[1:], strict=False):
+        for start, stop in itertools.pairwise(edges):
             processes.append(_start())
             pickle.dump((list(faces[start:stop]), size), processes[-1].stdin)
             processes[-1].stdin.close()
-        for process, start, stop in zip(processes, edges, edges[1:], strict=False):
+        for process, (start, stop) in zip(processes, itertools.pairwise(edges), strict=True):
             part = pictures[start:stop]
             data = process.stdout.read(part.nbytes)
             if process.wait() or len(data) < part.nbytes:
-                raise RuntimeError(f"a process that draws faces ended early, with status {process.returncode}")
+                raise RuntimeError(f"a process drawing faces ended early, with status {process.returncode}")
             part[...] = np.frombuffer(data, np.uint8).reshape(part.shape)
     finally:
         for process in processes:
@@ -67,7 +68,7 @@ def _draw_elsewhere(faces: Sequence[Face], size: int, workers: int) -> np.ndarra
 
 
 def _start() -> subprocess.Popen:
-    """A process that reads faces from its input, draws them all and then writes the pictures to its output."""
+    """A process that reads faces from its input, draws them all, then writes the pictures to its output."""
     package_root = str(Path(__file__).resolve().parents[3])
     path = os.pathsep.join(filter(None, (package_root, os.environ.get("PYTHONPATH"))))
     command = [sys.executable, "-c", f"from {__name__} import serve; serve()"]

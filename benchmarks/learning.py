@@ -1,0 +1,120 @@
+"""How fast recipes learn on the embedded faces: trains each for the same minutes, in turn, and scores every checkpoint.
+
+    python benchmarks/learning.py --minutes 30 --out runs/learning
+
+Each recipe is `train.py` with the options below in a process of its own, so that what is timed is what users run.
+Writes `learning.json` (the curves) and `learning.png`; prints a table. Recipes already trained there are not trained
+again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RECIPES = {
+    "official": ["--preset=official", "--image_size=64", "--width=24", "--checkpoint_every=150"],
+    "demo": ["--preset=demo", "--steps=1000000", "--checkpoint_every=600"],
+}
+FIELDS = ("realised", "leak")
+TITLES = ("realised (higher is better)", "leak (lower is better)")
+COMMON = ["--data=faces", "--checkpoints_kept=1000", "--sample_every=0"]
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    curves = {}
+    for name in arguments.recipes:
+        run_dir = arguments.out / name
+        train(name, run_dir, arguments.minutes)
+        curves[name] = score_checkpoints(run_dir, arguments.count)
+        print_curve(name, curves[name])
+    (arguments.out / "learning.json").write_text(json.dumps(curves, indent=1) + "\n", encoding="utf-8")
+    plot(curves, arguments.out / "learning.png")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=30.0, help="of training, a recipe")
+    parser.add_argument("--out", type=Path, default=Path("runs/learning"))
+    parser.add_argument("--count", type=int, default=32, help="edits per attribute and direction")
+    parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=list(RECIPES))
+    return parser.parse_args()
+
+
+def train(name: str, run_dir: Path, minutes: float) -> None:
+    if run_dir.exists():
+        print(f"{name}: found in {run_dir}, not trained again")
+        return
+    command = [sys.executable, str(ROOT / "train.py"), f"--run_dir={run_dir}", f"--max_minutes={minutes}"]
+    began = time.monotonic()
+    subprocess.run([*command, *COMMON, *RECIPES[name]], check=True, cwd=ROOT)
+    print(f"{name}: {(time.monotonic() - began) / 60:.1f} minutes with start and scorecard")
+
+
+def score_checkpoints(run_dir: Path, count: int) -> list[dict[str, float]]:
+    """Step, minutes of training, realised and leak of every checkpoint, oldest first."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from elegant_tf.config import Config
+    from elegant_tf.editor import Editor
+    from elegant_tf.evaluation.report import edit_triples
+    from elegant_tf.evaluation.scorecard import mean_score, scorecard
+    from elegant_tf.evaluation.triples import load_triples
+    from elegant_tf.training.checkpoint import checkpoint_steps
+
+    triples = load_triples(Config.load(run_dir), None, count)
+    minutes = minutes_by_step(run_dir)
+    rows = []
+    for step in checkpoint_steps(run_dir):
+        editor = Editor.load(run_dir, step=step)
+        mean = mean_score(scorecard(triples, edit_triples(editor, triples)))
+        rows.append({"step": step, "minutes": minutes(step), "realised": mean.realised, "leak": mean.leak})
+    return rows
+
+
+def minutes_by_step(run_dir: Path):
+    """Minutes of training at a step, by the run's own log."""
+    import numpy as np
+
+    lines = (run_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    steps, seconds = zip(*((row["step"], row["seconds"]) for row in rows), strict=True)
+    return lambda step: float(np.interp(step, steps, seconds)) / 60
+
+
+def print_curve(name: str, rows: list[dict[str, float]]) -> None:
+    print(f"\n{name:10s} minutes  realised   leak")
+    for row in rows:
+        print(f"{row['step']:10d} {row['minutes']:7.1f} {row['realised']:9.3f} {row['leak']:6.2f}")
+
+
+def plot(curves: dict[str, list[dict[str, float]]], path: Path) -> None:
+    try:
+        import matplotlib
+    except ImportError:
+        print("no plot: pip install matplotlib")
+        return
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4))
+    for axis, field, title in zip(axes, FIELDS, TITLES, strict=True):
+        for name, rows in curves.items():
+            axis.plot([row["minutes"] for row in rows], [row[field] for row in rows], marker=".", label=name)
+        axis.set(title=title, xlabel="minutes of training")
+        axis.grid(alpha=0.3)
+        axis.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=100)
+    print(f"\n{path}")
+
+
+if __name__ == "__main__":
+    main()

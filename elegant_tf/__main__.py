@@ -1,0 +1,8 @@
+"""ELEGANT: `python -m elegant_tf` is the command `elegant-tf`."""
+
+import sys
+
+from elegant_tf.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

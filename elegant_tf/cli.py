@@ -1,0 +1,108 @@
+"""The command `elegant-tf`: trains, edits and evaluates, and writes drawn faces."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from elegant_tf import launch
+from elegant_tf.cli_options import make_parser
+from elegant_tf.config import Config
+from elegant_tf.data import faces
+from elegant_tf.data.attributes import find_attributes
+from elegant_tf.errors import UserError
+from elegant_tf.images import check_image_size, check_output, grid, read_image, resize, write_image
+
+USER_ERROR_STATUS = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command line, `sys.argv`'s if None; the exit status: 0, 2 on a user's mistake, 130 on Ctrl-C.
+
+    Raises:
+        SystemExit: from `train`, `--help`, `--version` and malformed options, with the status.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        if argv[:1] == ["train"]:  # Its flags are absl's, one for each field of the configuration.
+            launch.run(["elegant-tf train", *argv[1:]])
+        options = make_parser().parse_args(argv)
+        {"faces": _faces, "evaluate": _evaluate}.get(options.command, _edit)(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USER_ERROR_STATUS
+    except KeyboardInterrupt:
+        return launch.INTERRUPTED_STATUS
+    return 0
+
+
+def _faces(options: Namespace) -> None:
+    out, count = Path(options.out), options.counterfactuals
+    faces.write_celeba(out, options.count, options.image_size, options.seed, count, workers=None)
+    print(out)
+
+
+def _evaluate(options: Namespace) -> None:
+    Config.load(options.run)
+    launch.prepare_tensorflow()
+    from elegant_tf.evaluation.report import evaluate
+
+    print(evaluate(options.run, options.data_dir, options.count))
+
+
+def _edit(options: Namespace) -> None:
+    """Refuses what can be refused before TensorFlow is loaded."""
+    check_output(options.out, options.overwrite)
+    config = Config.load(options.run)
+    size = config.image_size if options.image_size is None else options.image_size
+    check_image_size(size, 2**config.depth)
+    names = [name.strip() for name in options.attributes.split(",") if name.strip()]
+    find_attributes(names, config.attributes)
+    folders = options.command == "grid"
+    inputs, exemplars = _read(options.input, size, folders), _read(options.exemplar, size, folders)
+    write_image(options.out, _edited(options, size, names, inputs, exemplars), options.overwrite)
+    print(options.out)
+
+
+def _edited(
+    options: Namespace,
+    size: int,
+    names: Sequence[str],
+    inputs: Sequence[np.ndarray],
+    exemplars: Sequence[np.ndarray],
+) -> np.ndarray:
+    launch.prepare_tensorflow()
+    from elegant_tf.editor import Editor
+
+    editor = Editor.load(options.run, size)
+    if options.command == "swap":
+        return editor.swap(inputs[0], exemplars, names, options.strength)
+    if options.command == "linear":
+        strip = editor.linear(inputs[0], exemplars, names, options.steps)
+        return grid([inputs[0], *strip], columns=len(strip) + 1)
+    if options.command == "matrix":
+        return grid(editor.matrix(inputs[0], exemplars, names, options.rows, options.cols))
+    edited = editor.grid(inputs, exemplars, names, options.strength)
+    head = [np.full_like(inputs[0], 255), *exemplars]
+    return grid([head, *([image, *row] for image, row in zip(inputs, edited, strict=True))])
+
+
+def _read(paths: Sequence[str], size: int, folders: bool) -> list[np.ndarray]:
+    """The pictures, each at its final size at once: a folder of photos need not fit into memory."""
+    files = [file for path in paths for file in (_list(path) if folders else [path])]
+    return [resize(read_image(file), size) for file in files]
+
+
+def _list(path: str) -> list[str]:
+    """The path itself, or the files of a folder, by name, but hidden ones."""
+    if not os.path.isdir(path):
+        return [path]
+    names = sorted(name for name in os.listdir(path) if not name.startswith("."))
+    if not names:
+        raise UserError(f"{path}: is an empty folder; expected pictures in it")
+    return [os.path.join(path, name) for name in names]

@@ -1,0 +1,165 @@
+"""The options of `elegant-tf` and its commands, and their help."""
+
+from __future__ import annotations
+
+import argparse
+
+import elegant_tf
+
+MAIN = """\
+examples:
+  elegant-tf train --run_dir=runs/demo --preset=demo
+  elegant-tf faces --out faces --count 1000 --image_size 128
+  elegant-tf swap --run runs/demo --input a.png --exemplar b.png --attributes Eyeglasses --out c.png
+  elegant-tf evaluate --run runs/demo
+
+`elegant-tf COMMAND --help` tells more about each.
+"""
+
+SWAP = """\
+Gives a picture the attributes of another: its glasses if it wears any, no glasses if it wears none.
+
+examples:
+  elegant-tf swap --run runs/demo --input a.png --exemplar b.png \\
+      --attributes Bangs,Smiling --strength 0.5 --out out.png
+  elegant-tf swap --run runs/demo --input a.png --exemplar b.png c.png \\
+      --attributes Bangs,Smiling --out out.png
+
+The second takes the bangs of b.png and the smile of c.png.
+"""
+
+LINEAR = """\
+Goes from a picture to the swap in equal steps. Writes a strip: the picture, then N edited ones, of
+which the last is the full swap. One exemplar gives all attributes; or name one for each.
+
+example:
+  elegant-tf linear --run runs/demo --input a.png --exemplar b.png \\
+      --attributes Smiling --steps 6 --out strip.png
+"""
+
+MATRIX = """\
+Interpolates in two directions: one attribute between a picture and three exemplars, which stand in
+the corners top right, bottom left and bottom right; or two attributes of two exemplars, the first
+growing downwards, the second to the right.
+
+examples:
+  elegant-tf matrix --run runs/demo --input a.png --exemplar b.png c.png d.png \\
+      --attributes Bangs --out matrix.png
+  elegant-tf matrix --run runs/demo --input a.png --exemplar b.png c.png \\
+      --attributes Bangs,Smiling --rows 3 --cols 7 --out matrix.png
+"""
+
+GRID = """\
+Gives every picture the attributes of every exemplar. Writes a table: pictures in the first column,
+exemplars in the first row. A folder stands for all pictures in it.
+
+examples:
+  elegant-tf grid --run runs/demo --input a.png b.png --exemplar c.png d.png e.png \\
+      --attributes Wearing_Hat --out grid.png
+  elegant-tf grid --run runs/demo --input people --exemplar hats \\
+      --attributes Wearing_Hat --out grid.png
+"""
+
+EVALUATE = """\
+Edits held-out faces whose right answer is known and scores the results: prints a table and writes
+scorecard.json and scorecard.png into the run directory. Realised is the share of the wanted change
+that happened, 1 at best; leak is how far, of 255, the rest of the picture moved.
+
+examples:
+  elegant-tf evaluate --run runs/demo
+  elegant-tf evaluate --run runs/mine --data_dir faces
+"""
+
+FACES = """\
+Draws faces into a new folder in CelebA's layout, and into counterfactuals/ there held-out edits with
+their right answers, on which `elegant-tf evaluate` scores.
+
+example:
+  elegant-tf faces --out faces --count 1000 --image_size 128 --seed 0
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of a whole command line; `train` is there for the help only. Sets `command` to the name."""
+    parser = argparse.ArgumentParser(
+        prog="elegant-tf",
+        description=elegant_tf.__doc__,
+        epilog=MAIN,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"elegant-tf {elegant_tf.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    commands.add_parser("train", help="train, or go on training; the same as train.py", add_help=False)
+    _add_editing(commands)
+    _add_evaluate(_add(commands, "evaluate", "score a run on held-out faces", EVALUATE))
+    _add_faces(_add(commands, "faces", "write drawn faces in CelebA's layout", FACES))
+    return parser
+
+
+def _add(commands: argparse._SubParsersAction, name: str, summary: str, text: str) -> argparse.ArgumentParser:
+    description, _, examples = text.partition("\n\nexample")
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog="example" + examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def _add_editing(commands: argparse._SubParsersAction) -> None:
+    swap = _add(commands, "swap", "give a picture the attributes of another", SWAP)
+    linear = _add(commands, "linear", "swap in equal steps", LINEAR)
+    matrix = _add(commands, "matrix", "interpolate in two directions", MATRIX)
+    grid = _add(commands, "grid", "give every picture the attributes of every exemplar", GRID)
+    for parser in (swap, linear, matrix, grid):
+        _add_pictures(parser, several=parser is grid)
+    for parser in (swap, grid):
+        parser.add_argument(
+            "--strength",
+            type=float,
+            nargs="+",
+            default=[1.0],
+            metavar="X",
+            help="how far: 0 keeps, 1 swaps, more exaggerates; one, or one for each attribute (default 1)",
+        )
+    _add_number(linear, "--steps", 5, "edited pictures in the strip")
+    _add_number(matrix, "--rows", 5, "rows, 1 or more")
+    _add_number(matrix, "--cols", 5, "columns, 1 or more")
+
+
+def _add_pictures(parser: argparse.ArgumentParser, several: bool) -> None:
+    _add_run(parser)
+    what = "pictures to edit, or folders of them" if several else "the picture to edit"
+    parser.add_argument("--input", required=True, nargs="+" if several else 1, metavar="FILE", help=what)
+    what = "pictures, or folders of them, to take from" if several else "pictures to take attributes from"
+    parser.add_argument("--exemplar", required=True, nargs="+", metavar="FILE", help=what)
+    parser.add_argument("--attributes", required=True, metavar="A,B", help="names, with commas between")
+    parser.add_argument("--out", required=True, metavar="FILE", help="picture to write: .png, .jpg or .webp")
+    parser.add_argument("--image_size", type=int, metavar="S", help="side in pixels (default: the run's)")
+    parser.add_argument("--overwrite", action="store_true", help="replace --out if there is one")
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    _add_run(parser)
+    what = "score on this folder, which `elegant-tf faces` wrote (default: the run's own data)"
+    parser.add_argument("--data_dir", metavar="DIR", help=what)
+    _add_number(parser, "--count", 64, "edits per attribute and direction")
+
+
+def _add_faces(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", required=True, metavar="DIR", help="a new folder to write")
+    _add_number(parser, "--count", 1000, "how many faces")
+    _add_number(parser, "--image_size", 64, "side in pixels")
+    _add_number(parser, "--seed", 0, "the same seed draws the same faces")
+    _add_number(parser, "--counterfactuals", 100, "held-out edits with their right answers")
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run", required=True, metavar="DIR", help="run directory of a training")
+
+
+def _add_number(parser: argparse.ArgumentParser, name: str, default: int, what: str) -> None:
+    parser.add_argument(name, type=int, default=default, metavar="N", help=f"{what} (default {default})")

@@ -1,0 +1,25 @@
+"""Starts the project's scripts as a user would: real processes, from the project's folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def start(arguments: Sequence[str], **options) -> subprocess.Popen:
+    """`python ARGUMENTS…`, both of its outputs as text pipes."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, "text": True}
+    return subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=environment, **{**pipes, **options})
+
+
+def run(arguments: Sequence[str]) -> subprocess.CompletedProcess:
+    """`python ARGUMENTS…`, waited for."""
+    process = start(arguments)
+    out, err = process.communicate(timeout=600)
+    return subprocess.CompletedProcess(arguments, process.returncode, out, err)

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elegant_tf.layers import Downsample, Normalization, Upsample
+
+few = settings(max_examples=10, deadline=None)
+even_shapes = st.tuples(st.integers(1, 2), st.integers(1, 5), st.integers(1, 5), st.integers(1, 3), st.integers(1, 4))
+
+
+def random(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+def built(layer, channels):
+    layer.build((None, None, None, channels))
+    convolution = layer.convolution
+    convolution.kernel.assign(random(*convolution.kernel.shape))
+    convolution.bias.assign(random(*convolution.bias.shape))
+    return layer
+
+
+def torch_convolution(x, kernel, bias):
+    """PyTorch's Conv2d(stride 2, padding 1), term by term; kernel `[3, 3, in, out]`."""
+    n, h, w, _ = x.shape
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    y = np.empty((n, (h + 1) // 2, (w + 1) // 2, kernel.shape[-1]))
+    for i in range(y.shape[1]):
+        for j in range(y.shape[2]):
+            patch = padded[:, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
+            y[:, i, j] = np.einsum("nabc,abco->no", patch, kernel) + bias
+    return y
+
+
+def torch_transposed_convolution(x, kernel, bias):
+    """PyTorch's ConvTranspose2d(stride 2, padding 1, output_padding 1): every pixel stamps its kernel
+    `[3, 3, out, in]`."""
+    n, h, w, _ = x.shape
+    canvas = np.zeros((n, 2 * h + 2, 2 * w + 2, kernel.shape[2]))
+    for i in range(h):
+        for j in range(w):
+            canvas[:, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3] += np.einsum("nc,aboc->nabo", x[:, i, j], kernel)
+    return canvas[:, 1 : 2 * h + 1, 1 : 2 * w + 1] + bias
+
+
+@pytest.mark.parametrize("training", [False, True])
+@few
+@given(even_shapes)
+def test_downsample_pads_as_pytorch(training, shape):
+    n, h, w, channels, filters = shape
+    layer = built(Downsample(filters), channels)
+    x = random(n, 2 * h, 2 * w, channels)
+    y = layer(x, training=training).numpy()
+    assert y.shape == (n, h, w, filters)
+    expected = torch_convolution(x, layer.convolution.kernel.numpy(), layer.convolution.bias.numpy())
+    np.testing.assert_allclose(y, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@few
+@given(even_shapes)
+def test_upsample_pads_as_pytorch(training, shape):
+    n, h, w, channels, filters = shape
+    layer = built(Upsample(filters), channels)
+    x = random(n, h, w, channels)
+    y = layer(x, training=training).numpy()
+    assert y.shape == (n, 2 * h, 2 * w, filters)
+    expected = torch_transposed_convolution(x, layer.convolution.kernel.numpy(), layer.convolution.bias.numpy())
+    np.testing.assert_allclose(y, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(
+    ("make", "reference"), [(Downsample, torch_convolution), (Upsample, torch_transposed_convolution)]
+)
+def test_gradients_of_convolutions(make, reference, training):
+    """Against finite differences of the reference, which is linear, so that any step is exact."""
+    with_float64 = built(make(2, dtype="float64"), 2)
+    kernel, bias = with_float64.convolution.kernel, with_float64.convolution.bias
+    x = tf.constant(random(1, 4, 4, 2), tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = with_float64(x, training=training)
+        weight = np.arange(1.0, 1 + y.numpy().size).reshape(y.shape)
+        loss = tf.reduce_sum(y * weight)
+    by_input, by_kernel, by_bias = tape.gradient(loss, [x, kernel.value, bias.value])
+
+    def value(x, kernel, bias):
+        return (reference(x, kernel, bias) * weight).sum()
+
+    arguments = [x.numpy(), kernel.numpy(), bias.numpy()]
+    for position, gradient in enumerate((by_input, by_kernel, by_bias)):
+        direction = np.random.default_rng(1).normal(size=gradient.shape)
+        moved = list(arguments)
+        moved[position] = moved[position] + direction
+        expected = value(*moved) - value(*arguments)
+        assert float(tf.reduce_sum(gradient * direction)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_odd_sides_are_convolved_alike_in_training():
+    """Discriminators meet them: 48 pixels at half size are halved to 3."""
+    layer = built(Downsample(3), 2)
+    x = random(2, 3, 5, 2)
+    expected = torch_convolution(x, layer.convolution.kernel.numpy(), layer.convolution.bias.numpy())
+    for training in (False, True):
+        np.testing.assert_allclose(layer(x, training=training), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("make", [Downsample, Upsample])
+def test_sizes_may_be_unknown_in_a_graph(make):
+    layer = built(make(3), 2)
+    for training in (False, True):
+        graph = tf.function(
+            lambda x, t=training: layer(x, training=t), input_signature=[tf.TensorSpec([None, None, None, 2])]
+        )
+        for size in (4, 6):
+            x = random(1, size, size, 2)
+            np.testing.assert_allclose(graph(x), layer(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("make", [Downsample, Upsample])
+def test_convolutions_compute_in_the_policys_type(make, policy):
+    layer = built(make(3, dtype=policy), 2)
+    x = random(1, 4, 4, 2)
+    for training in (False, True):
+        y = layer(tf.cast(x, layer.compute_dtype), training=training)
+        assert y.dtype == layer.compute_dtype
+    assert layer.convolution.kernel.dtype == "float32"
+
+
+def test_convolutions_start_as_the_authors():
+    down, up = Downsample(256), Upsample(256)
+    for layer in (down, up):
+        layer.build((None, None, None, 64))
+        kernel, bias = layer.convolution.kernel.numpy(), layer.convolution.bias.numpy()
+        assert kernel.mean() == pytest.approx(0, abs=5e-4)
+        assert kernel.std() == pytest.approx(0.02, rel=0.02)
+        bound = 1 / np.sqrt(9 * 64)
+        assert np.abs(bias).max() <= bound
+        assert np.abs(bias).max() > 0.9 * bound
+        assert bias.std() == pytest.approx(bound / np.sqrt(3), rel=0.2)
+
+
+def normalize(x, alpha=1.0, beta=0.0):
+    return alpha * x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12) + beta
+
+
+@few
+@given(st.floats(-3, 3), st.floats(-3, 3), st.integers(1, 9))
+def test_normalization_is_over_channels(alpha, beta, channels):
+    layer = Normalization()
+    x = random(2, 3, 4, channels)
+    layer.build(x.shape)
+    np.testing.assert_allclose(layer(x), normalize(x), atol=1e-6)
+    layer.alpha.assign([alpha])
+    layer.beta.assign([beta])
+    np.testing.assert_allclose(layer(x), normalize(x, alpha, beta), atol=1e-5)
+
+
+def test_normalization_of_nothing_is_beta_with_a_finite_gradient():
+    layer = Normalization()
+    layer.build((None, None, None, 4))
+    layer.beta.assign([0.25])
+    x = tf.zeros([1, 2, 2, 4])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = layer(x)
+    np.testing.assert_array_equal(y, np.full(y.shape, 0.25))
+    assert np.isfinite(tape.gradient(y, x)).all()
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_normalization_computes_in_float32(policy):
+    layer = Normalization(dtype=policy)
+    x = (300.0 * random(2, 2, 2, 16)).astype(np.float16)  # the squares are beyond float16's largest number
+    layer.build(x.shape)
+    y = layer(tf.cast(x, layer.compute_dtype))
+    assert y.dtype == layer.compute_dtype
+    assert layer.alpha.dtype == "float32"
+    np.testing.assert_allclose(tf.cast(y, tf.float32), normalize(x.astype(np.float32)), atol=4e-3)
+
+
+@pytest.mark.parametrize("layer", [Downsample(3, name="d"), Upsample(5, name="u"), Normalization(name="n")])
+def test_configuration_round_trip(layer):
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert type(again) is type(layer)
+    x = random(1, 4, 4, 2)
+    layer(x)
+    again(x)
+    again.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(again(x), layer(x))
+    assert again.get_config() == layer.get_config()

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elegant_tf.losses import cross_entropy, reconstruction, scale_sum, swap_labels
+
+few = settings(max_examples=30, deadline=None)
+
+
+@few
+@given(st.lists(st.floats(-15, 15), min_size=1, max_size=6))
+def test_cross_entropy_is_that_of_probabilities(logits):
+    logits = np.array(logits)[:, None]
+    probabilities = 1 / (1 + np.exp(-logits))
+    assert float(cross_entropy(logits, real=True)) == pytest.approx(-np.log(probabilities).mean(), rel=1e-7)
+    assert float(cross_entropy(logits, real=False)) == pytest.approx(-np.log1p(-probabilities).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("real", [True, False])
+@pytest.mark.parametrize("logit", [1e4, -1e4, 0.0, 90.0, -90.0])
+def test_cross_entropy_stays_finite_with_its_gradient(real, logit):
+    logits = tf.constant([[logit]])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = cross_entropy(logits, real)
+    gradient = tape.gradient(loss, logits)
+    expected = max(0.0, -logit if real else logit) if logit else np.log(2)
+    assert float(loss) == pytest.approx(expected, abs=1e-6)
+    assert np.isfinite(gradient).all()
+    assert np.abs(gradient).max() <= 1
+
+
+def test_scales_are_weighted():
+    assert float(scale_sum([tf.constant(2.0), tf.constant(3.0)], 0.5)) == 3.5
+    assert float(scale_sum([tf.constant(2.0), tf.constant(3.0)], 1.0)) == 5.0
+
+
+@few
+@given(st.integers(0, 2**16))
+def test_reconstruction_is_a_mean_over_all_elements(seed):
+    a, b = np.random.default_rng(seed).normal(size=(2, 3, 4, 4, 3))
+    assert float(reconstruction(a, b, "l2")) == pytest.approx(((a - b) ** 2).mean())
+    assert float(reconstruction(a, b, "l1")) == pytest.approx(np.abs(a - b).mean())
+    assert float(reconstruction(a, a, "l2")) == 0
+
+
+@few
+@given(st.integers(1, 5), st.integers(1, 6), st.integers(0, 2**16))
+def test_swapped_labels_differ_in_the_examples_own_attribute(attributes, batch, seed):
+    random = np.random.default_rng(seed)
+    y_a, y_b = random.integers(0, 2, (2, batch, attributes)).astype(np.float32)
+    index = random.integers(0, attributes, batch).astype(np.int32)
+    expected = y_a.copy()
+    expected[np.arange(batch), index] = y_b[np.arange(batch), index]
+    swapped = swap_labels(tf.constant(y_a), tf.constant(y_b), tf.constant(index))
+    np.testing.assert_array_equal(swapped, expected)
+    np.testing.assert_array_equal(swap_labels(swapped, tf.constant(y_a), tf.constant(index)), y_a)

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from elegant_tf.networks import Decoder, Discriminator, Encoder, channel_counts
+
+POLICIES = ["float32", "mixed_float16", "mixed_bfloat16"]
+
+
+def images(*shape, dtype="float32"):
+    return tf.constant(np.random.default_rng(0).uniform(-1, 1, shape), dtype)
+
+
+def coders(width=2, depth=3, dtype="float32"):
+    encoder, decoder = Encoder(width, depth, dtype=dtype), Decoder(width, depth, dtype=dtype)
+    encoder.build()
+    decoder.build()
+    return encoder, decoder
+
+
+def discriminator(size=32, labels=3, **kwargs):
+    made = Discriminator(2, **kwargs)
+    made.build((None, size, size, 3 + labels))
+    return made
+
+
+def test_channels_double_up_to_eight_times_the_width():
+    assert channel_counts(64, 5) == [64, 128, 256, 512, 512]
+    assert channel_counts(64, 4) == [64, 128, 256, 512]
+    assert channel_counts(3, 6) == [3, 6, 12, 24, 24, 24]
+
+
+def test_the_authors_networks_have_their_parameters():
+    encoder, decoder = coders(64, 5)
+    discriminator = Discriminator(64)
+    discriminator.build((None, 256, 256, 5))
+    # Summed over the layers of the specification: kernels, biases, alphas and betas.
+    pairs = [(3, 64), (64, 128), (128, 256), (256, 512)]
+    downs = sum(9 * i * o + o + 2 for i, o in pairs)
+    assert encoder.count_params() == downs + 9 * 512 * 512 + 512 + 2
+    ups = [(1024, 512), (512, 256), (256, 128), (128, 64)]
+    assert decoder.count_params() == sum(9 * i * o + o + 2 for i, o in ups) + 9 * 64 * 3 + 3
+    assert discriminator.count_params() == downs + 9 * 2 * 64 + 16 * 16 * 512 + 1
+
+
+@pytest.mark.parametrize(("size", "depth"), [(8, 3), (24, 3), (40, 3), (32, 5), (96, 5), (12, 2)])
+def test_any_size_that_halves_depth_times(size, depth):
+    encoder, decoder = coders(depth=depth)
+    code, skips = encoder(images(2, size, size, 3))
+    channels = channel_counts(2, depth)
+    assert code.shape == (2, size >> depth, size >> depth, channels[-1])
+    assert [skip.shape for skip in skips] == [
+        (2, size >> level, size >> level, count) for level, count in enumerate(channels[:-1], 1)
+    ]
+    residual = decoder(code, code, skips)
+    assert residual.shape == (2, size, size, 3)
+    assert np.abs(residual).max() < 2
+
+
+def test_sides_may_differ():
+    encoder, decoder = coders()
+    code, skips = encoder(images(1, 16, 40, 3))
+    assert decoder(code, code, skips).shape == (1, 16, 40, 3)
+
+
+def test_decoder_uses_both_codes_and_every_skip():
+    encoder, decoder = coders()
+    code, skips = encoder(images(1, 16, 16, 3))
+    inputs = [code + 0.1, code, *skips]
+    before = decoder(inputs[0], inputs[1], inputs[2:])
+    for index in range(len(inputs)):
+        changed = list(inputs)
+        changed[index] = changed[index] + 1.0
+        after = decoder(changed[0], changed[1], changed[2:])
+        assert not np.allclose(before, after, atol=1e-6), index
+
+
+def test_residual_is_bounded_by_two():
+    encoder, decoder = coders()
+    decoder.ups[-1].convolution.bias.assign([50.0, -50.0, 0.0])
+    code, skips = encoder(images(1, 8, 8, 3))
+    residual = decoder(code, code, skips).numpy()
+    np.testing.assert_allclose(residual[..., 0], 2.0)
+    np.testing.assert_allclose(residual[..., 1], -2.0)
+
+
+@pytest.mark.parametrize("conditioning", ["planes", "projection"])
+def test_one_score_for_each_set_of_labels(conditioning):
+    judge = discriminator(conditioning=conditioning)
+    x = images(4, 32, 32, 3)
+    labels = tf.constant(np.random.default_rng(1).integers(0, 2, (4, 2, 3)), tf.float32)
+    logits = judge(x, labels)
+    assert logits.shape == (4, 2)
+    for index in range(2):
+        alone = judge(x, labels[:, index : index + 1])
+        np.testing.assert_allclose(logits[:, index : index + 1], alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("conditioning", ["planes", "projection"])
+def test_every_label_matters_to_the_discriminator(conditioning):
+    judge = discriminator(conditioning=conditioning)
+    x = images(1, 32, 32, 3)
+    before = judge(x, tf.zeros([1, 1, 3]))
+    for index in range(3):
+        after = judge(x, tf.one_hot([[index]], 3))
+        assert np.abs(after - before).max() > 1e-6
+
+
+def test_label_planes_are_constant_channels_after_the_image():
+    judge = discriminator(labels=2)
+    first = judge.downs[0].convolution
+    assert first.kernel.shape == (3, 3, 5, 2)
+    kernel = first.kernel.numpy()
+    kernel[:, :, 3] = 0.0  # blind to the first label
+    first.kernel.assign(kernel)
+    x = images(1, 32, 32, 3)
+    neither, first, second, both = (
+        judge(x, tf.constant([[labels]])) for labels in ([0.0, 0], [1.0, 0], [0.0, 1], [1.0, 1])
+    )
+    np.testing.assert_array_equal(neither, first)
+    np.testing.assert_array_equal(second, both)
+    assert np.abs(both - first).max() > 0
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_outputs_and_variables_are_float32(policy):
+    encoder, decoder = coders(dtype=policy)
+    code, skips = encoder(images(2, 16, 16, 3))
+    residual = decoder(code, code, skips)
+    judge = discriminator(dtype=policy)
+    logits = judge(images(2, 32, 32, 3), tf.ones([2, 1, 3]))
+    assert residual.dtype == logits.dtype == tf.float32
+    compute = encoder.dtype_policy.compute_dtype
+    assert {tensor.dtype.name for tensor in (code, *skips)} == {compute}
+    assert {variable.dtype for network in (encoder, decoder, judge) for variable in network.weights} == {"float32"}
+    assert {down.convolution.compute_dtype for down in encoder.downs} == {compute}
+
+
+@pytest.mark.parametrize(
+    "network", [Encoder(3, 4, name="e"), Decoder(3, 4, name="d"), Discriminator(3, "projection", name="j")]
+)
+def test_configuration_round_trip(network):
+    shape = (None, 16, 16, 5)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(network))
+    assert type(again) is type(network)
+    assert again.get_config() == network.get_config()
+    network.build(shape)
+    again.build(shape)
+    assert [weight.shape for weight in again.weights] == [weight.shape for weight in network.weights]

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elegant_tf.patches import overlap_add, patches
+
+few = settings(max_examples=20, deadline=None)
+shapes = st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 5), st.integers(1, 4))
+
+
+def random(*shape):
+    return tf.constant(np.random.default_rng(sum(shape)).normal(size=shape))
+
+
+@few
+@given(shapes)
+def test_patches_are_what_a_padded_kernel_sees(shape):
+    n, h, w, channels = shape
+    x = random(n, 2 * h, 2 * w, channels)
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    found = patches(x).numpy()
+    assert found.shape == (n, h, w, 9 * channels)
+    for i in range(h):
+        for j in range(w):
+            seen = padded[:, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
+            np.testing.assert_array_equal(found[:, i, j], seen.reshape(n, -1))
+
+
+@few
+@given(shapes)
+def test_each_is_the_others_transpose(shape):
+    n, h, w, channels = shape
+    x, taps = random(n, 2 * h, 2 * w, channels), random(n, h, w, 9 * channels)
+    assert float(tf.reduce_sum(patches(x) * taps)) == pytest.approx(float(tf.reduce_sum(x * overlap_add(taps))))
+
+
+@few
+@given(shapes)
+def test_gradients_are_the_transposes(shape):
+    n, h, w, channels = shape
+    x, taps = random(n, 2 * h, 2 * w, channels), random(n, h, w, 9 * channels)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([x, taps])
+        seen = tf.reduce_sum(patches(x) * taps)
+        added = tf.reduce_sum(overlap_add(taps) * x)
+    np.testing.assert_allclose(tape.gradient(seen, x), overlap_add(taps), atol=1e-12)
+    np.testing.assert_allclose(tape.gradient(added, taps), patches(x), atol=1e-12)

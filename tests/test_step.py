@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import replicas
+import tensorflow as tf
+import tiny
+
+from elegant_tf import losses
+from elegant_tf.training.step import Learner
+
+
+def make(**overrides):
+    config = tiny.config(**overrides)
+    keras.utils.set_random_seed(0)
+    return config, Learner(config)
+
+
+def values(network):
+    return [variable.numpy() for variable in network.weights]
+
+
+def swapped_labels(batch):
+    labels = tf.concat([batch["y_a"], batch["y_b"]], 0)
+    other = tf.concat([batch["y_b"], batch["y_a"]], 0)
+    return labels, losses.swap_labels(labels, other, tf.concat([batch["attribute"]] * 2, 0))
+
+
+def same(first, second):
+    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def nothing(gradients, rate):
+    """An optimizer's `apply` that leaves everything as it is."""
+
+
+def test_generating_exchanges_each_examples_own_attribute():
+    config, learner = make()
+    batch = tiny.batch(config)
+    assert len(set(batch["attribute"].numpy())) == 2
+    made = learner.generate(batch)
+    weights = tf.one_hot(batch["attribute"], 2)[:, None]
+    c, _ = learner.generator.edit(batch["a"], batch["b"][:, None], weights)
+    d, residual_d = learner.generator.edit(batch["b"], batch["a"][:, None], weights)
+    a1, _ = learner.generator.edit(batch["a"], batch["b"][:, None], 0 * weights)
+    b1, _ = learner.generator.edit(batch["b"], batch["a"][:, None], 0 * weights)
+    np.testing.assert_allclose(made.edited, tf.concat([c, d], 0), atol=1e-6)
+    np.testing.assert_allclose(made.reconstructed, tf.concat([a1, b1], 0), atol=1e-6)
+    np.testing.assert_allclose(made.residuals[config.batch_size :], residual_d, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["official", "paper"])
+def test_losses_are_those_of_the_specification(name):
+    paper = {
+        "reconstruction_norm": "l1",
+        "reconstruction_weight": 1.0,
+        "discriminator_weight": 1.0,
+        "half_scale_weight": 1.0,
+    }
+    config, learner = make(precision="float64", **(paper if name == "paper" else {}))
+    batch = tiny.batch(config)
+    made = learner.generate(batch)
+    labels, swapped = swapped_labels(batch)
+
+    def bce(images, labels, real):
+        """D1's and D2's: a sum of two means over N, A's and B's (or C's and D's)."""
+        logits = [score.numpy() for score in learner.discriminator(images, labels[:, None])]
+        probabilities = [1 / (1 + np.exp(-score)) for score in logits]
+        return np.array([-2 * np.log(p if real else 1 - p).mean() for p in probabilities])
+
+    images = tf.concat([batch["a"], batch["b"]], 0)
+    judged = bce(images, labels, True) + bce(made.edited, swapped, False)
+    difference = (made.reconstructed - images).numpy()
+    fooled = bce(made.edited, swapped, True)
+    if name == "official":
+        expected_d = (judged[0] + 0.5 * judged[1]) / 4
+        expected_g = 5 * 2 * (difference**2).mean() + fooled[0] + 0.5 * fooled[1]
+    else:
+        expected_d = judged.sum()
+        expected_g = 2 * np.abs(difference).mean() + fooled.sum()
+    found_d = learner.discriminator_losses(images, made.edited, labels, swapped)["discriminator"]
+    found_g = learner.generator_losses(batch, made, swapped)["generator"]
+    assert float(found_d) == pytest.approx(expected_d, rel=1e-7)
+    assert float(found_g) == pytest.approx(expected_g, rel=1e-7)
+
+
+def test_the_updated_discriminators_judge_the_generator():
+    config, learner = make(learning_rate=1e-2)
+    batch = tiny.batch(config)
+    made = learner.generate(batch)
+    _, swapped = swapped_labels(batch)
+    learner.generator_optimizer.apply = nothing
+    by_old = float(learner.generator_losses(batch, made, swapped)["generator"])
+    told = float(learner.update(batch)["generator"])
+    by_updated = float(learner.generator_losses(batch, made, swapped)["generator"])
+    assert by_updated != pytest.approx(by_old, rel=1e-3)
+    assert told == pytest.approx(by_updated, rel=1e-5)
+
+
+def test_each_half_moves_its_own_networks_only():
+    config, learner = make()
+    batch = tiny.batch(config)
+    for frozen, still, moving in (
+        (learner.discriminator_optimizer, learner.discriminator, learner.generator),
+        (learner.generator_optimizer, learner.generator, learner.discriminator),
+    ):
+        apply = frozen.apply
+        frozen.apply = nothing
+        before, moved = values(still), values(moving)
+        learner.update(batch)
+        frozen.apply = apply
+        assert same(values(still), before)
+        assert not any(np.array_equal(a, b) for a, b in zip(values(moving), moved, strict=True))
+
+
+@pytest.mark.parametrize("term", ["mismatch_weight", "restoration_weight", "residual_weight"])
+def test_further_terms_count_by_their_weight(term):
+    half = "discriminator" if term == "mismatch_weight" else "generator"
+
+    def loss(weight):
+        config, learner = make(precision="float64", **{term: weight})
+        learner.discriminator_optimizer.apply = nothing
+        return float(learner.update(tiny.batch(config))[half])
+
+    without, once, twice = loss(0.0), loss(1.0), loss(2.0)
+    assert once > without
+    assert twice - without == pytest.approx(2 * (once - without), rel=1e-6)
+
+
+def test_learning_rate_falls_by_steps_of_one_update_per_attribute():
+    _, learner = make(learning_rate=1e-3, learning_rate_decay=0.5, learning_rate_decay_steps=10)
+    for updates, expected in ((0, 1e-3), (19, 1e-3), (20, 5e-4), (39, 5e-4), (40, 2.5e-4)):
+        learner.updates.assign(updates)
+        assert float(learner.learning_rate()) == pytest.approx(expected)
+    _, learner = make(
+        attribute_schedule="mixed", learning_rate=1e-3, learning_rate_decay=0.5, learning_rate_decay_steps=10
+    )
+    learner.updates.assign(10)
+    assert float(learner.learning_rate()) == pytest.approx(5e-4)
+
+
+@pytest.mark.parametrize(("size", "depth"), [(36, 2), (40, 3), (48, 4), (96, 5)])
+def test_any_image_size_that_the_generator_takes_can_be_trained(size, depth):
+    config, learner = make(image_size=size, depth=depth, batch_size=2)
+    terms = tf.function(learner.update)(tiny.batch(config))
+    assert all(np.isfinite(float(term)) for term in terms.values())
+
+
+@pytest.mark.parametrize("conditioning", ["planes", "projection"])
+def test_both_ways_to_take_labels_in_learn_from_mismatches(conditioning):
+    config, learner = make(conditioning=conditioning, mismatch_weight=1.0, learning_rate=3e-3)
+    batch = tiny.batch(config)
+    update = tf.function(learner.update)
+    learner.generator_optimizer.apply = nothing
+    losses = [float(update(batch)["discriminator"]) for _ in range(30)]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_updates_are_counted():
+    config, learner = make()
+    update = tf.function(learner.update)
+    for count in (1, 2, 3):
+        update(tiny.batch(config, count))
+        assert int(learner.updates) == count
+
+
+def test_graph_and_eager_agree():
+    config, eager = make(precision="float64")
+    _, compiled = make(precision="float64")
+    update = tf.function(compiled.update)
+    for seed in range(2):
+        batch = tiny.batch(config, seed)
+        expected, found = eager.update(batch), update(batch)
+        assert {name: float(value) for name, value in found.items()} == pytest.approx(
+            {name: float(value) for name, value in expected.items()}, rel=1e-9
+        )
+    for a, b in zip(values(eager.generator), values(compiled.generator), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-9)
+
+
+def test_average_forgets_half_in_its_half_life():
+    config, learner = make(ema_half_life=3.0)
+    assert learner.edits_with is learner.averaged
+    start = values(learner.averaged)
+    assert same(start, values(learner.generator))
+    learner.generator_optimizer.apply = nothing
+    for variable in learner.generator.weights:
+        variable.assign_add(tf.ones_like(variable))
+    for seed in range(3):
+        learner.update(tiny.batch(config, seed))
+    for before, after in zip(start, values(learner.averaged), strict=True):
+        np.testing.assert_allclose(after - before, 0.5, atol=1e-5)
+
+
+def test_without_averaging_the_generator_itself_edits():
+    _, learner = make()
+    assert learner.averaged is None
+    assert learner.edits_with is learner.generator
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_updates_near_float32(precision):
+    config, learner = make(precision=precision)
+    _, exact = make()
+    update, batch = tf.function(learner.update), tiny.batch(config)
+    before = [*values(learner.generator), *values(learner.discriminator)]
+    terms = update(batch)
+    assert {term.dtype for term in terms.values()} == {tf.float32}
+    for name, value in exact.update(batch).items():
+        assert float(terms[name]) == pytest.approx(float(value), rel=0.05), name
+    for _ in range(8):  # float16 may skip some, until its loss scale is low enough
+        update(batch)
+    after = [*values(learner.generator), *values(learner.discriminator)]
+    assert {value.dtype for value in after} == {np.dtype("float32")}
+    assert all(np.isfinite(value).all() for value in after)
+    assert not any(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_float16_skips_an_update_that_overflows():
+    config, learner = make(precision="mixed_float16")
+    for optimizer in (learner.generator_optimizer, learner.discriminator_optimizer):
+        optimizer.scale.assign(1e38)
+    before = [*values(learner.generator), *values(learner.discriminator)]
+    learner.update(tiny.batch(config))
+    assert same(before, [*values(learner.generator), *values(learner.discriminator)])
+    assert float(learner.generator_optimizer.scale) == pytest.approx(5e37)
+
+
+@pytest.fixture(scope="module")
+def on_two():
+    """What two replicas made of the same batches, from a process with two CPU devices."""
+    return replicas.run("tiny")
+
+
+def test_two_replicas_train_as_one(on_two):
+    config, learner = make(precision="float64", ema_half_life=5.0)
+    for seed in range(3):
+        terms = learner.update(tiny.batch(config, seed))
+    for name, value in terms.items():
+        assert on_two[f"loss/{name}"] == pytest.approx(float(value), rel=1e-7), name
+    trained = [*learner.generator.weights, *learner.discriminator.weights, *learner.averaged.weights]
+    for index, variable in enumerate(trained):
+        for replica in range(2):
+            found = on_two[f"weight/{index}/{replica}"]
+            np.testing.assert_allclose(found, variable.numpy(), rtol=0, atol=1e-8, err_msg=variable.path)
+
+
+def test_an_overflow_on_one_replica_skips_the_update_on_both(on_two):
+    for replica in range(2):
+        assert on_two[f"overflow/moved/{replica}"] == 0
+        assert on_two[f"overflow/scale/{replica}"] == 2.0**14

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from elegant_tf.images import read_image
+from elegant_tf.training.summary import METRICS_FILE, Summary
+
+LOSSES = {"generator": 2.5, "discriminator": 1.0, "reconstruction": 0.125}
+
+
+def rows(run_dir):
+    return [json.loads(line) for line in (run_dir / METRICS_FILE).read_text("utf-8").splitlines()]
+
+
+def events(run_dir):
+    found = {}
+    for path in sorted((run_dir / "summaries").iterdir()):
+        for record in tf.data.TFRecordDataset(str(path)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            found |= {(value.tag, event.step): value for value in event.summary.value}
+    return found
+
+
+def test_a_report_goes_to_the_log_the_metrics_and_tensorboard(tmp_path, caplog):
+    summary = Summary(tmp_path, steps=10, start=0)
+    with caplog.at_level("INFO", logger="absl"):
+        summary.progress(5, LOSSES, images=40)
+    summary.close()
+    assert "step 5/10" in caplog.text
+    assert "generator 2.5000" in caplog.text
+    assert "images/s" in caplog.text
+    (row,) = rows(tmp_path)
+    assert row["step"] == 5
+    assert {name: row[name] for name in LOSSES} == LOSSES
+    assert row["images_per_second"] > 0
+    written = events(tmp_path)
+    for name, value in LOSSES.items():
+        assert float(tf.make_ndarray(written[name, 5].tensor)) == pytest.approx(value)
+
+
+def test_samples_go_to_a_picture_and_to_tensorboard(tmp_path):
+    summary = Summary(tmp_path, steps=10, start=0)
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 8, 4, 4, 3)).astype(np.uint8)
+    path = summary.samples(7, pictures)
+    summary.close()
+    assert path == tmp_path / "samples" / "0000007.png"
+    np.testing.assert_array_equal(read_image(path)[2:6, 2:6], pictures[0, 0])
+    assert any(step == 7 and "residual" in tag for tag, step in events(tmp_path))
+
+
+def test_rows_after_the_step_resumed_from_are_dropped(tmp_path):
+    first = Summary(tmp_path, steps=10, start=0)
+    for step in (1, 2, 3):
+        first.progress(step, LOSSES, images=8)
+    first.close()
+    with open(tmp_path / METRICS_FILE, "a", encoding="utf-8") as file:
+        file.write('{"step": 4, "sec')  # cut short by a kill
+    second = Summary(tmp_path, steps=10, start=2)
+    assert [row["step"] for row in rows(tmp_path)] == [1, 2]
+    second.progress(3, LOSSES, images=8)
+    second.close()
+    assert [row["step"] for row in rows(tmp_path)] == [1, 2, 3]

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+
+from elegant_tf.config import CONFIG_FILE, Config
+from elegant_tf.errors import UserError
+from elegant_tf.images import read_image
+from elegant_tf.training import trainer as trainer_module
+from elegant_tf.training.checkpoint import CHECKPOINT_DIR
+from elegant_tf.training.summary import METRICS_FILE
+from elegant_tf.training.trainer import Trainer, check_run_dir
+
+
+def train(run_dir, **overrides):
+    trainer = Trainer(tiny.config(**overrides), run_dir)
+    trainer.train()
+    return trainer
+
+
+def rows(run_dir):
+    return [json.loads(line) for line in (run_dir / METRICS_FILE).read_text("utf-8").splitlines()]
+
+
+def checkpoints(run_dir):
+    return sorted(path.stem for path in (run_dir / CHECKPOINT_DIR).glob("*.index"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run: 4 steps, checkpoints every 2, samples every 2."""
+    run_dir = tmp_path_factory.mktemp("runs") / "tiny run"
+    return train(run_dir, sample_every=2)
+
+
+def test_a_run_directory_has_everything(run):
+    assert run.step == 4
+    assert not run.interrupted
+    assert Config.load(run.run_dir) == run.config
+    assert checkpoints(run.run_dir) == ["step-2", "step-4"]
+    assert [row["step"] for row in rows(run.run_dir)] == [1, 2, 3, 4]
+    assert list((run.run_dir / "summaries").glob("events.*"))
+
+
+def test_metrics_are_finite_and_named(run):
+    for row in rows(run.run_dir):
+        assert {"generator", "discriminator", "reconstruction", "images_per_second", "seconds"} <= set(row)
+        assert all(np.isfinite(value) for value in row.values())
+
+
+def test_sample_grids_are_pictures(run):
+    paths = sorted((run.run_dir / "samples").iterdir())
+    assert [path.name for path in paths] == ["0000002.png", "0000004.png"]
+    picture = read_image(paths[0])
+    assert picture.shape[0] == 2 + 4 * 34  # a row for each of 4 pairs, of 32 pixels with margins
+    assert picture.shape[1] == 2 + 8 * 34
+    assert len(np.unique(picture)) > 50
+
+
+def test_a_finished_run_has_nothing_left_to_do(run, capfd):
+    before = checkpoints(run.run_dir), rows(run.run_dir)
+    again = Trainer(run.config, run.run_dir)
+    again.train()
+    assert again.step == 4
+    assert (checkpoints(run.run_dir), rows(run.run_dir)) == before
+    assert Trainer(run.config, run.run_dir).step == 0  # nothing is read before training begins
+
+
+def test_training_goes_on_to_a_later_step(run, tmp_path):
+    train(tmp_path, steps=2)
+    longer = train(tmp_path, steps=4)
+    assert longer.step == 4
+    assert [row["step"] for row in rows(tmp_path)] == [1, 2, 3, 4]
+    first, second = (tf.train.load_checkpoint(str(path / CHECKPOINT_DIR)) for path in (run.run_dir, tmp_path))
+    assert set(first.get_variable_to_shape_map()) == set(second.get_variable_to_shape_map())
+    for name in first.get_variable_to_shape_map():
+        if name.startswith("learner/generator/"):
+            np.testing.assert_allclose(first.get_tensor(name), second.get_tensor(name), atol=1e-4, err_msg=name)
+
+
+def test_time_limit_saves_and_stops(tmp_path):
+    limits = {"steps": 100_000, "checkpoint_every": 100_000, "max_minutes": 0.02}
+    trainer = train(tmp_path, attribute_schedule="mixed", **limits)
+    assert 0 < trainer.step < 100_000
+    assert trainer.step == trainer.learner.updates.numpy()  # under `mixed` an update is a step
+    assert checkpoints(tmp_path) == [f"step-{trainer.step}"]
+
+
+def test_a_signal_saves_and_stops(tmp_path):
+    trainer = Trainer(tiny.config(steps=100_000, checkpoint_every=100_000), tmp_path)
+    handlers = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+
+    def send_when_training():
+        metrics = tmp_path / METRICS_FILE
+        while not (metrics.exists() and metrics.stat().st_size):
+            if stop.wait(0.05):
+                return
+        os.kill(os.getpid(), signal.SIGINT)
+
+    stop = threading.Event()
+    sender = threading.Thread(target=send_when_training)
+    sender.start()
+    try:
+        trainer.train()
+    finally:
+        stop.set()
+        sender.join()
+    assert trainer.interrupted
+    assert 0 < trainer.step < 100_000
+    assert checkpoints(tmp_path) == [f"step-{trainer.step}"]
+    assert {one: signal.getsignal(one) for one in handlers} == handlers
+
+
+def test_divergence_stops_and_leaves_the_last_checkpoint(tmp_path):
+    trainer = Trainer(tiny.config(steps=4, checkpoint_every=1), tmp_path)
+    update = trainer.learner.update
+
+    def poisoned(batch):
+        terms = update(batch)
+        late = trainer.learner.updates > 4  # from the third step on
+        return {**terms, "generator": tf.where(late, np.nan, terms["generator"])}
+
+    trainer.learner.update = poisoned
+    with pytest.raises(UserError, match=r"diverged by step 3: generator is not finite.*--learning_rate"):
+        trainer.train()
+    assert checkpoints(tmp_path) == ["step-1", "step-2"]
+
+
+def test_a_weight_that_is_not_finite_is_never_saved(tmp_path):
+    trainer = Trainer(tiny.config(steps=2, checkpoint_every=1, learning_rate=1e30), tmp_path)
+    with pytest.raises(UserError, match="diverged"):
+        trainer.train()
+    for path in (tmp_path / CHECKPOINT_DIR).glob("*.index"):
+        reader = tf.train.load_checkpoint(str(path.with_suffix("")))
+        for name in reader.get_variable_to_shape_map():
+            if name.startswith(("learner/generator/", "learner/discriminator/")):
+                assert np.isfinite(reader.get_tensor(name)).all(), name
+
+
+def test_another_configuration_is_refused_naming_what_differs(run):
+    other = tiny.config(width=3, learning_rate=1e-3, steps=9)
+    with pytest.raises(UserError) as error:
+        check_run_dir(other, run.run_dir)
+    assert "width (there 2, now 3), learning_rate (there 0.0002, now 0.001)" in str(error.value)
+    assert "steps" not in str(error.value)
+    check_run_dir(tiny.config(steps=9, log_every=3), run.run_dir)
+
+
+def test_directories_that_are_no_runs(tmp_path):
+    config = tiny.config()
+    check_run_dir(config, tmp_path)
+    check_run_dir(config, tmp_path / "new" / "er")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match="is a file"):
+        check_run_dir(config, tmp_path / "file")
+    (tmp_path / CHECKPOINT_DIR).mkdir()
+    with pytest.raises(UserError, match="has checkpoints but no config"):
+        check_run_dir(config, tmp_path)
+    (tmp_path / CONFIG_FILE).write_text("{")
+    with pytest.raises(UserError, match=r"config\.json: a configuration must be JSON"):
+        check_run_dir(config, tmp_path)
+
+
+def test_nothing_is_written_before_training(tmp_path):
+    Trainer(tiny.config(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_calls_end_where_something_is_due(monkeypatch, tmp_path):
+    """Several updates run in one call, yet no cadence is missed, and the last step is saved."""
+    monkeypatch.setattr(trainer_module, "UPDATES_PER_CALL", 6)  # three steps of two updates
+    train(tmp_path, steps=7, checkpoint_every=5, log_every=4)
+    assert [row["step"] for row in rows(tmp_path)] == [4, 7]
+    assert checkpoints(tmp_path) == ["step-5", "step-7"]

@@ -1,0 +1,46 @@
+"""The smallest run that is still a run: two attributes, 32 pixels, width 2."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from elegant_tf.config import Config, preset
+
+ATTRIBUTES = ("Eyeglasses", "Smiling")
+
+FIELDS = {
+    "image_size": 32,
+    "width": 2,
+    "attributes": ATTRIBUTES,
+    "batch_size": 4,
+    "faces_count": 32,
+    "steps": 4,
+    "checkpoint_every": 2,
+    "log_every": 1,
+    "sample_every": 0,
+}
+
+
+def config(**overrides) -> Config:
+    """A tiny configuration of the `official` preset."""
+    return preset("official", **{**FIELDS, **overrides})
+
+
+def batch(config: Config, seed: int = 0) -> dict[str, tf.Tensor]:
+    """A random batch as `Learner.update` takes it, every example's attribute drawn by itself."""
+    random = np.random.default_rng(seed)
+    dtype = "float64" if config.precision == "float64" else "float32"
+    size, count, attributes = config.image_size, config.batch_size, len(config.attributes)
+    index = random.integers(0, attributes, count)
+    y_a, y_b = random.integers(0, 2, (2, count, attributes))
+    y_a[np.arange(count), index], y_b[np.arange(count), index] = 1, 0
+    a, b = random.uniform(-1, 1, (2, count, size, size, 3))
+    made = {name: tf.constant(value, dtype) for name, value in (("a", a), ("b", b), ("y_a", y_a), ("y_b", y_b))}
+    return {**made, "attribute": tf.constant(index, tf.int32)}
+
+
+def flags(**overrides) -> list[str]:
+    """`train.py`'s flags for the tiny configuration."""
+    fields = {**FIELDS, "attributes": ",".join(ATTRIBUTES), **overrides}
+    return [f"--{name}={value}" for name, value in fields.items()]
