@@ -16,6 +16,8 @@ from torch import nn
 
 ADVERSARIAL_WEIGHTS = (1.0, 0.5)  # D1, D2
 RECONSTRUCTION_WEIGHT = 5.0
+BETAS = (0.5, 0.999)
+EPSILON = 1e-8
 
 
 class Normalization(nn.Module):
@@ -98,9 +100,10 @@ class PlainElegant:
         self.block_edges = [round(channels(width, depth)[-1] * i / attributes) for i in range(attributes + 1)]
         self.Enc, self.Dec = Encoder(width, depth), Decoder(width, depth)
         self.D1, self.D2 = Discriminator(attributes, size, width), Discriminator(attributes, size // 2, width)
-        adam = {"lr": 2e-4, "betas": (0.5, 0.999), "eps": 1e-8, "weight_decay": 1e-5}
+        adam = {"lr": 2e-4, "betas": BETAS, "weight_decay": 1e-5}
         self.optimizer_G = torch.optim.Adam([*self.Enc.parameters(), *self.Dec.parameters()], **adam)
         self.optimizer_D = torch.optim.Adam([*self.D1.parameters(), *self.D2.parameters()], **adam)
+        self.updates = 0
 
     def generate(self, A, B, i: int):
         """`A1, B1, C, D`: both reconstructions, A with B's attribute `i` and B with A's."""
@@ -128,6 +131,8 @@ class PlainElegant:
 
     def update(self, A, B, Y_A, Y_B, i: int) -> dict[str, float]:
         """One update of attribute `i` on images `[N, 3, S, S]` in [-1, 1] and labels `[N, n]` in {0, 1}."""
+        self.updates += 1
+        self.correct_epsilon()
         Y_C, Y_D = Y_A.clone(), Y_B.clone()
         Y_C[:, i], Y_D[:, i] = Y_B[:, i], Y_A[:, i]
         A1, B1, C, D = self.generate(A, B, i)
@@ -146,3 +151,8 @@ class PlainElegant:
         loss_G.backward()
         self.optimizer_G.step()
         return {"loss_D": loss_D.item(), "loss_G": loss_G.item()}
+
+    def correct_epsilon(self):
+        """Makes today's Adam that of the authors' PyTorch 0.3, where epsilon meets the uncorrected mean square."""
+        for optimizer in (self.optimizer_G, self.optimizer_D):
+            optimizer.param_groups[0]["eps"] = EPSILON / (1 - BETAS[1] ** self.updates) ** 0.5

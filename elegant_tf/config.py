@@ -246,7 +246,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "restoration_ramp_updates": 4000,
         "residual_weight": 0.2,
         "ema_half_life": 200.0,
-        "log_every": 50,
+        "log_every": 20,
         "checkpoint_every": 500,
         "sample_every": 500,
     },

@@ -226,6 +226,7 @@ def test_three_updates_in_float64(trained64, golden):
         check_parameters(golden, f"adam03_f64_dw{update}", changes(trained64, update), 1e-10)
 
 
+@pytest.mark.slow
 def test_three_updates_on_two_replicas(count, golden):
     found = replicas.run(f"golden{count}")
     for update in range(authors.UPDATES):

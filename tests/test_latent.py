@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from elegant_tf.latent import block_bounds, exchange, spread
 
-few = settings(max_examples=30, deadline=None)
+few = settings(max_examples=30)
 shapes = st.tuples(st.integers(1, 4), st.integers(4, 24), st.integers(1, 4), st.integers(1, 3), st.integers(0, 2**16))
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from elegant_tf.layers import Downsample, Normalization, Upsample
 
-few = settings(max_examples=10, deadline=None)
+few = settings(max_examples=10)
 even_shapes = st.tuples(st.integers(1, 2), st.integers(1, 5), st.integers(1, 5), st.integers(1, 3), st.integers(1, 4))
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from elegant_tf.losses import cross_entropy, reconstruction, scale_sum, swap_labels
 
-few = settings(max_examples=30, deadline=None)
+few = settings(max_examples=30)
 
 
 @few

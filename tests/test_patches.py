@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from elegant_tf.patches import overlap_add, patches
 
-few = settings(max_examples=20, deadline=None)
+few = settings(max_examples=20)
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 5), st.integers(1, 4))
 
 

@@ -233,6 +233,7 @@ def on_two():
     return replicas.run("tiny")
 
 
+@pytest.mark.slow
 def test_two_replicas_train_as_one(on_two):
     config, learner = make(precision="float64", ema_half_life=5.0)
     for seed in range(3):
@@ -246,6 +247,7 @@ def test_two_replicas_train_as_one(on_two):
             np.testing.assert_allclose(found, variable.numpy(), rtol=0, atol=1e-8, err_msg=variable.path)
 
 
+@pytest.mark.slow
 def test_an_overflow_on_one_replica_skips_the_update_on_both(on_two):
     for replica in range(2):
         assert on_two[f"overflow/moved/{replica}"] == 0

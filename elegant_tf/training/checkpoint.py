@@ -82,7 +82,7 @@ def load_generator(generator: Elegant, averaged: bool, run_dir: str | os.PathLik
     if step not in steps:
         raise UserError(f"{run_dir}: no checkpoint of step {step}; there are {', '.join(map(str, steps))}")
     path = str(Path(run_dir) / CHECKPOINT_DIR / f"{PREFIX}-{step}")
-    name = "_averaged_variables" if averaged else "_generator_variables"
+    name = "averaged_variables" if averaged else "generator_variables"
     part = tf.train.Checkpoint(**{name: [variable.value for variable in generator.weights]})
     try:
         status = tf.train.Checkpoint(learner=part).restore(path)

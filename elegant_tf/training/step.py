@@ -59,11 +59,11 @@ class Learner(tf.Module):
             for average, variable in zip(self.averaged.weights, self.generator.weights, strict=True):
                 average.assign(variable)
         # TensorFlow's checkpoints do not look into a Keras model's lists of layers: these lists are what is saved.
-        self._averaged_variables = [v.value for v in self.averaged.weights] if self.averaged else None
-        self._generator_variables = [v.value for v in self.generator.trainable_variables]
-        self._discriminator_variables = [v.value for v in self.discriminator.trainable_variables]
-        self.generator_optimizer = self._optimizer(self._generator_variables)
-        self.discriminator_optimizer = self._optimizer(self._discriminator_variables)
+        self.averaged_variables = [v.value for v in self.averaged.weights] if self.averaged else None
+        self.generator_variables = [v.value for v in self.generator.trainable_variables]
+        self.discriminator_variables = [v.value for v in self.discriminator.trainable_variables]
+        self.generator_optimizer = self._optimizer(self.generator_variables)
+        self.discriminator_optimizer = self._optimizer(self.discriminator_variables)
         self.updates = tf.Variable(0, trainable=False, dtype=tf.int64, name="updates")
 
     def _optimizer(self, variables: Sequence[tf.Variable]) -> Adam:
@@ -95,12 +95,12 @@ class Learner(tf.Module):
         other = tf.concat([batch["y_b"], batch["y_a"]], axis=0)
         swapped = losses.swap_labels(labels, other, tf.concat([batch["attribute"]] * 2, axis=0))
         with tf.GradientTape(watch_accessed_variables=False) as generator_tape:
-            generator_tape.watch(self._generator_variables)
+            generator_tape.watch(self.generator_variables)
             generated = self.generate(batch)
             discriminator_terms = self._train_discriminator(batch, generated.edited, labels, swapped, rate)
             generator_terms = self.generator_losses(batch, generated, swapped)
             loss = self.generator_optimizer.scale_loss(generator_terms["generator"] / self._replicas)
-        self.generator_optimizer.apply(generator_tape.gradient(loss, self._generator_variables), rate)
+        self.generator_optimizer.apply(generator_tape.gradient(loss, self.generator_variables), rate)
         self._average()
         self.updates.assign_add(1)
         terms = {**discriminator_terms, **generator_terms}
@@ -178,7 +178,7 @@ class Learner(tf.Module):
     def _restoration_weight(self) -> tf.Tensor:
         """Grows from 0: before attributes come off at all, restoring is to do nothing, and teaches just that."""
         ramp = max(self._config.restoration_ramp_updates, 1)
-        grown = tf.minimum(1.0, tf.cast(self.updates + 1, self._generator_variables[0].dtype) / ramp)
+        grown = tf.minimum(1.0, tf.cast(self.updates + 1, self.generator_variables[0].dtype) / ramp)
         return self._config.restoration_weight * grown
 
     def _attribute_weights(self, batch: Batch) -> tf.Tensor:
@@ -190,10 +190,10 @@ class Learner(tf.Module):
     ) -> dict[str, tf.Tensor]:
         images = tf.concat([batch["a"], batch["b"]], axis=0)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(self._discriminator_variables)
+            tape.watch(self.discriminator_variables)
             terms = self.discriminator_losses(images, tf.stop_gradient(edited), labels, swapped)
             loss = self.discriminator_optimizer.scale_loss(terms["discriminator"] / self._replicas)
-        self.discriminator_optimizer.apply(tape.gradient(loss, self._discriminator_variables), rate)
+        self.discriminator_optimizer.apply(tape.gradient(loss, self.discriminator_variables), rate)
         return terms
 
     def _average(self) -> None:
