@@ -62,6 +62,7 @@ def train(name: str, run_dir: Path, minutes: float) -> None:
 def score_checkpoints(run_dir: Path, count: int) -> list[dict[str, float]]:
     """Step, minutes of training, realised and leak of every checkpoint, oldest first."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.path.insert(0, str(ROOT))
     from elegant_tf.config import Config
     from elegant_tf.editor import Editor
     from elegant_tf.evaluation.report import edit_triples
