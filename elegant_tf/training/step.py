@@ -71,11 +71,6 @@ class Learner(tf.Module):
         scaling = config.precision == "mixed_float16"
         return Adam(variables, config.adam_beta1, config.adam_beta2, config.weight_decay, loss_scaling=scaling)
 
-    @property
-    def edits_with(self) -> Elegant:
-        """The generator that edits best: the averaged one where there is one."""
-        return self.averaged or self.generator
-
     def learning_rate(self) -> tf.Tensor:
         """`rate * decay ** floor(step / decay_steps)`, the step counted from 0: the authors' schedule, per step."""
         config = self._config
