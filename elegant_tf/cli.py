@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import numpy as np
 
 from elegant_tf import launch
 from elegant_tf.cli_options import make_parser
-from elegant_tf.config import Config
+from elegant_tf.config import Config, preset
 from elegant_tf.data import faces
 from elegant_tf.data.attributes import find_attributes
 from elegant_tf.errors import UserError
@@ -32,13 +33,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         if argv[:1] == ["train"]:  # Its flags are absl's, one for each field of the configuration.
             launch.run(["elegant-tf train", *argv[1:]])
         options = make_parser().parse_args(argv)
-        {"faces": _faces, "evaluate": _evaluate}.get(options.command, _edit)(options)
+        _run(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR_STATUS
     except KeyboardInterrupt:
         return launch.INTERRUPTED_STATUS
     return 0
+
+
+def _run(options: Namespace) -> None:
+    commands = {
+        "faces": _faces,
+        "evaluate": _evaluate,
+        "import-torch": _import_torch,
+        "export-torch": _export_torch,
+    }
+    commands.get(options.command, _edit)(options)
 
 
 def _faces(options: Namespace) -> None:
@@ -61,12 +72,45 @@ def _edit(options: Namespace) -> None:
     config = Config.load(options.run)
     size = config.image_size if options.image_size is None else options.image_size
     check_image_size(size, 2**config.depth)
-    names = [name.strip() for name in options.attributes.split(",") if name.strip()]
+    names = _names(options.attributes)
     find_attributes(names, config.attributes)
     folders = options.command == "grid"
     inputs, exemplars = _read(options.input, size, folders), _read(options.exemplar, size, folders)
     write_image(options.out, _edited(options, size, names, inputs, exemplars), options.overwrite)
     print(options.out)
+
+
+def _import_torch(options: Namespace) -> None:
+    config = preset(
+        "official",
+        attributes=_names(options.attributes),
+        image_size=options.image_size,
+        width=options.width,
+        depth=options.depth,
+    )
+    launch.prepare_tensorflow()
+    from elegant_tf.export.torch_runs import import_run
+
+    networks = import_run(options.pth_dir, options.step, config, options.run)
+    left_out = "" if "D1" in networks else "; without D1 and D2: training would go on with new discriminators"
+    print(f"{options.run}: {', '.join(networks)} of step {options.step}{left_out}")
+    given = {name: getattr(options, name) for name in ("image_size", "width", "depth")}
+    shape = "".join(f" --{name}={value}" for name, value in given.items() if value != getattr(Config, name))
+    print(
+        "to train on:  python train.py --data=celeba --data_dir=DIR "
+        f"--run_dir={shlex.quote(options.run)} --attributes={shlex.quote(','.join(config.attributes))}{shape}"
+    )
+
+
+def _export_torch(options: Namespace) -> None:
+    Config.load(options.run)
+    launch.prepare_tensorflow()
+    from elegant_tf.export.torch_runs import export_run
+
+    paths, discriminators = export_run(options.run, options.out, options.step)
+    print(*paths, sep="\n")
+    if not discriminators:
+        print("without D1 and D2: those of --conditioning=projection are not the authors'")
 
 
 def _edited(
@@ -90,6 +134,10 @@ def _edited(
     edited = editor.grid(inputs, exemplars, names, options.strength)
     head = [np.full_like(inputs[0], 255), *exemplars]
     return grid([head, *([image, *row] for image, row in zip(inputs, edited, strict=True))])
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _read(paths: Sequence[str], size: int, folders: bool) -> list[np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 import elegant_tf
+from elegant_tf.config import Config
 
 MAIN = """\
 examples:
@@ -12,6 +13,7 @@ examples:
   elegant-tf faces --out faces --count 1000 --image_size 128
   elegant-tf swap --run runs/demo --input a.png --exemplar b.png --attributes Eyeglasses --out c.png
   elegant-tf evaluate --run runs/demo
+  elegant-tf import-torch --pth_dir theirs --step 200000 --attributes Bangs,Mustache --image_size 256 --run runs/theirs
 
 `elegant-tf COMMAND --help` tells more about each.
 """
@@ -78,6 +80,24 @@ example:
   elegant-tf faces --out faces --count 1000 --image_size 128 --seed 0
 """
 
+IMPORT_TORCH = """\
+Makes a run of the authors' PyTorch checkpoint: the files Enc_iter_NNNNNN.pth, Dec_iter_NNNNNN.pth and, if training is
+to go on, D1_iter_NNNNNN.pth and D2_iter_NNNNNN.pth. No code in the files is run. Needs PyTorch:
+pip install 'elegant-tf[torch]'.
+
+examples:
+  elegant-tf import-torch --pth_dir theirs --step 200000 \\
+      --attributes Bangs,Mustache --image_size 256 --run runs/theirs
+"""
+
+EXPORT_TORCH = """\
+Writes a run as the authors' PyTorch files: the generator that the run edits with, and the discriminators unless theirs
+is a kind that the authors' program has not (--conditioning=projection). Needs PyTorch: pip install 'elegant-tf[torch]'.
+
+examples:
+  elegant-tf export-torch --run runs/celeba --out theirs
+"""
+
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of a whole command line; `train` is there for the help only. Sets `command` to the name."""
@@ -94,6 +114,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_editing(commands)
     _add_evaluate(_add(commands, "evaluate", "score a run on held-out faces", EVALUATE))
     _add_faces(_add(commands, "faces", "write drawn faces in CelebA's layout", FACES))
+    _add_import_torch(_add(commands, "import-torch", "make a run of the authors' PyTorch files", IMPORT_TORCH))
+    _add_export_torch(_add(commands, "export-torch", "write a run as the authors' PyTorch files", EXPORT_TORCH))
     return parser
 
 
@@ -155,6 +177,22 @@ def _add_faces(parser: argparse.ArgumentParser) -> None:
     _add_number(parser, "--image_size", 64, "side in pixels")
     _add_number(parser, "--seed", 0, "the same seed draws the same faces")
     _add_number(parser, "--counterfactuals", 100, "held-out edits with their right answers")
+
+
+def _add_import_torch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pth_dir", required=True, metavar="DIR", help="folder of the .pth files")
+    parser.add_argument("--step", type=int, required=True, metavar="N", help="the number in the files' names")
+    parser.add_argument("--attributes", required=True, metavar="A,B", help="names in the order of their training")
+    parser.add_argument("--image_size", type=int, required=True, metavar="S", help="side in pixels of their training")
+    parser.add_argument("--run", required=True, metavar="DIR", help="a new run directory to make")
+    _add_number(parser, "--width", Config.width, "channels of the first convolution")
+    _add_number(parser, "--depth", Config.depth, "halvings between an image and its code")
+
+
+def _add_export_torch(parser: argparse.ArgumentParser) -> None:
+    _add_run(parser)
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write the .pth files to")
+    parser.add_argument("--step", type=int, metavar="N", help="an older checkpoint (default: the newest)")
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:

@@ -29,7 +29,9 @@ class Config:
         UserError: a field's value is not allowed; the text names the flag, the value and what would be right.
     """
 
-    data: str = _option("faces", "Where images come from: drawn faces or CelebA's layout.", choices=("faces", "celeba"))
+    data: str = _option(
+        "faces", "Where images come from: drawn faces or CelebA's layout.", choices=("faces", "celeba"), free=True
+    )
     data_dir: str = _option("", "Folder of the images and label files, for --data=celeba.", free=True)
     attributes: tuple[str, ...] = _option(
         ("Eyeglasses", "Bangs", "Mustache", "Smiling", "Wearing_Hat"),

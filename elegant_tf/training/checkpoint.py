@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import keras
 import tensorflow as tf
 
 from elegant_tf.errors import UserError
-from elegant_tf.model import Elegant
+from elegant_tf.model import Elegant, MultiScaleDiscriminator
 from elegant_tf.training.step import Learner
 
 CHECKPOINT_DIR = "checkpoints"
@@ -75,6 +76,18 @@ def load_generator(generator: Elegant, averaged: bool, run_dir: str | os.PathLik
     Raises:
         UserError: no such checkpoint there, or one that does not fit.
     """
+    name = "averaged_variables" if averaged else "generator_variables"
+    return _load(name, generator, run_dir, step)
+
+
+def load_discriminator(
+    discriminator: MultiScaleDiscriminator, run_dir: str | os.PathLike[str], step: int | None = None
+) -> int:
+    """Restores the discriminators alone, as `load_generator` does the generator; returns the step."""
+    return _load("discriminator_variables", discriminator, run_dir, step)
+
+
+def _load(name: str, model: keras.Model, run_dir: str | os.PathLike[str], step: int | None) -> int:
     steps = checkpoint_steps(run_dir)
     if not steps:
         raise UserError(f"{run_dir}: no checkpoint yet; train it first (train.py --run_dir={run_dir})")
@@ -82,8 +95,7 @@ def load_generator(generator: Elegant, averaged: bool, run_dir: str | os.PathLik
     if step not in steps:
         raise UserError(f"{run_dir}: no checkpoint of step {step}; there are {', '.join(map(str, steps))}")
     path = str(Path(run_dir) / CHECKPOINT_DIR / f"{PREFIX}-{step}")
-    name = "averaged_variables" if averaged else "generator_variables"
-    part = tf.train.Checkpoint(**{name: [variable.value for variable in generator.weights]})
+    part = tf.train.Checkpoint(**{name: [variable.value for variable in model.weights]})
     try:
         status = tf.train.Checkpoint(learner=part).restore(path)
         status.assert_existing_objects_matched().expect_partial()

@@ -1,0 +1,143 @@
+"""The authors' checkpoints become runs, and runs become the authors' checkpoints."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from elegant_tf.config import Config
+from elegant_tf.errors import UserError
+from elegant_tf.export.torch_files import (
+    NETWORKS,
+    check_state_dict,
+    file_name,
+    find_networks,
+    load_torch,
+    read_state_dict,
+    to_array,
+    write_state_dicts,
+)
+from elegant_tf.export.torch_layout import TorchParameter, torch_parameters
+from elegant_tf.model import Elegant, MultiScaleDiscriminator
+from elegant_tf.training.checkpoint import Checkpoints, load_discriminator, load_generator
+from elegant_tf.training.step import Learner
+
+
+def import_run(
+    pth_dir: str | os.PathLike[str], step: int, config: Config, run_dir: str | os.PathLike[str]
+) -> tuple[str, ...]:
+    """Makes a run directory of the authors' files, with a checkpoint at `step`; returns the networks it took.
+
+    Without D1 and D2 the discriminators of the run are new ones: it edits as it should, and trains on with
+    discriminators that know nothing. The files keep no optimizer, so training on starts Adam afresh.
+
+    Args:
+        pth_dir: the folder of `Enc_iter_NNNNNN.pth` and the others.
+        step: which of them.
+        config: a configuration with `planes` discriminators, of the size of the networks.
+        run_dir: the run directory to make.
+
+    Raises:
+        UserError: PyTorch is missing; the run directory exists; files are missing, damaged or do not fit, all
+            problems listed. Nothing is written then.
+    """
+    load_torch()
+    if step < 0:
+        raise UserError(f"--step={step}: must be 0 or more")
+    run_dir = Path(run_dir)
+    check_new(run_dir)
+    networks = find_networks(pth_dir, step)
+    keras.utils.set_random_seed(config.seed)
+    learner = Learner(config)
+    parameters = _by_network(learner.generator, learner.discriminator)
+    values = _read(Path(pth_dir), step, {network: parameters[network] for network in networks})
+    for network in networks:
+        for parameter in parameters[network]:
+            parameter.assign(to_array(values[network][parameter.name]))
+    learner.updates.assign(step * config.updates_per_step)
+    _write_run(learner, config, step, run_dir)
+    return networks
+
+
+def export_run(
+    run_dir: str | os.PathLike[str], out: str | os.PathLike[str], step: int | None = None
+) -> tuple[list[Path], bool]:
+    """Writes a run's networks as the authors' files; returns their paths and whether D1 and D2 are among them.
+
+    The generator is the one that the run edits with: averaged, where it keeps averages. Discriminators with
+    `projection` have no counterpart in the authors' program and are left out.
+
+    Args:
+        run_dir: the run directory.
+        out: the folder to write to.
+        step: which checkpoint; None: the newest.
+
+    Raises:
+        UserError: PyTorch is missing, no such run or checkpoint, or files that exist or cannot be written.
+    """
+    load_torch()
+    config = Config.load(run_dir)
+    dtype = "float64" if config.precision == "float64" else "float32"
+    generator = Elegant(config.attributes, config.width, config.depth, dtype=dtype)
+    generator.build()
+    step = load_generator(generator, bool(config.ema_half_life), run_dir, step)
+    discriminator = None
+    if config.conditioning == "planes":
+        discriminator = MultiScaleDiscriminator(config.width, config.conditioning, dtype=dtype)
+        discriminator.build((None, config.image_size, config.image_size, 3 + len(config.attributes)))
+        load_discriminator(discriminator, run_dir, step)
+    states = {
+        network: {parameter.name: parameter.to_torch() for parameter in parameters}
+        for network, parameters in _by_network(generator, discriminator).items()
+    }
+    return write_state_dicts(out, step, states), discriminator is not None
+
+
+def check_new(run_dir: str | os.PathLike[str]) -> None:
+    """Raises UserError if there is something at `run_dir` already."""
+    if os.path.lexists(run_dir) and not (os.path.isdir(run_dir) and not os.listdir(run_dir)):
+        raise UserError(f"--run={run_dir}: exists already; choose a new directory")
+
+
+def _by_network(generator: Elegant, discriminator: MultiScaleDiscriminator | None) -> dict[str, list[TorchParameter]]:
+    parameters = torch_parameters(generator, discriminator)
+    found = {network: [one for one in parameters if one.network == network] for network in NETWORKS}
+    return {network: ones for network, ones in found.items() if ones}
+
+
+def _read(folder: Path, step: int, wanted: Mapping[str, list[TorchParameter]]) -> dict[str, dict[str, Any]]:
+    values, problems = {}, []
+    for network, parameters in wanted.items():
+        file = file_name(network, step)
+        try:
+            values[network] = read_state_dict(folder / file)
+        except UserError as error:
+            problems.append(f"{file} {error}")
+            continue
+        shapes = {parameter.name: parameter.shape for parameter in parameters}
+        problems += [f"{file}: {problem}" for problem in check_state_dict(values[network], shapes)]
+    if problems:
+        listed = "\n  ".join(problems)
+        raise UserError(
+            f"--pth_dir={folder}: does not fit these --attributes, --image_size, --width and --depth:\n  {listed}"
+        )
+    return values
+
+
+def _write_run(learner: Learner, config: Config, step: int, run_dir: Path) -> None:
+    aside = run_dir.with_name(f".{run_dir.name}.{uuid.uuid4().hex}.part")
+    try:
+        aside.mkdir(parents=True)
+        config.save(aside)
+        Checkpoints(learner, aside, config.checkpoints_kept).save(step)
+        os.replace(aside, run_dir)
+    except OSError as error:
+        raise UserError(f"--run={run_dir}: cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

@@ -1,0 +1,287 @@
+"""Runs made of the authors' files, and back, against the plain PyTorch program of `benchmarks/`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from unittest import mock
+
+import authors
+import commands
+import numpy as np
+import ours
+import pytest
+import tensorflow as tf
+import tiny
+
+from elegant_tf.cli import main
+from elegant_tf.config import Config
+from elegant_tf.editor import Editor
+from elegant_tf.errors import UserError
+from elegant_tf.export.torch_files import NETWORKS, file_name
+from elegant_tf.export.torch_runs import export_run, import_run
+from elegant_tf.training.checkpoint import Checkpoints
+from elegant_tf.training.step import Learner
+
+torch = pytest.importorskip("torch")
+
+from benchmarks.plain_torch import PlainElegant  # noqa: E402 - it needs PyTorch
+
+STEP = 7
+WIDTH, SIZE = 4, 32
+NAMES = ("Bangs", "Eyeglasses", "Smiling")
+
+
+@pytest.fixture(autouse=True)
+def environment():
+    """What commands set for TensorFlow must not reach the processes of other tests."""
+    with mock.patch.dict(os.environ):
+        yield
+
+
+def plain(attributes: int = len(NAMES), size: int = SIZE, width: int = WIDTH, scale: float = 1.0) -> PlainElegant:
+    """The plain program with the weights of the goldens' recipe, times `scale`."""
+    program = PlainElegant(attributes, size, width)
+    for network in NETWORKS:
+        state = getattr(program, network).state_dict()
+        for name, value in state.items():
+            initial = authors.initial_weight(f"{network}.{name}", tuple(value.shape))
+            state[name] = torch.from_numpy(initial if name.endswith((".alpha", ".beta")) else initial * scale)
+        getattr(program, network).load_state_dict(state)
+    return program
+
+
+def write(program: PlainElegant, folder: Path, networks=NETWORKS) -> Path:
+    folder.mkdir(exist_ok=True)
+    for network in networks:
+        torch.save(getattr(program, network).state_dict(), folder / file_name(network, STEP))
+    return folder
+
+
+def config(names=NAMES, size=SIZE, width=WIDTH, **overrides) -> Config:
+    return tiny.config(attributes=tuple(names), image_size=size, width=width, **overrides)
+
+
+@pytest.fixture
+def theirs(tmp_path):
+    return write(plain(), tmp_path / "their files")
+
+
+def command(folder: Path, run: Path, *options: str) -> int:
+    given = {"pth_dir": folder, "run": run, "attributes": ",".join(NAMES), "image_size": SIZE, "width": WIDTH}
+    words = [word for name, value in {**given, "step": STEP}.items() for word in (f"--{name}", str(value))]
+    return main(["import-torch", *words, *options])
+
+
+def test_the_plain_program_is_the_authors():
+    """Its values are those measured of the authors' program, so what agrees with it agrees with theirs."""
+    for count in authors.COUNTS:
+        golden, inputs = authors.golden(count), authors.batch(count, 0)
+        program = plain(count, authors.SIZE, 64)
+        a, b = torch.from_numpy(inputs["A"]), torch.from_numpy(inputs["B"])
+        with torch.no_grad():
+            images = program.generate(a, b, inputs["attribute"])
+        for name, image in zip(("A1", "B1", "C", "D"), images, strict=True):
+            found = authors.summarize(f"u0/{name}", image.numpy())
+            np.testing.assert_allclose(found.sample, golden[f"u0/{name}|sample"], rtol=0, atol=1e-5)
+            assert found.norm == pytest.approx(float(golden[f"u0/{name}|norm"]), rel=1e-6)
+        labels = (torch.from_numpy(inputs[name]).float() for name in ("y_A", "y_B"))
+        losses = program.update(a, b, *labels, inputs["attribute"])
+        for name in ("loss_D", "loss_G"):
+            assert losses[name] == pytest.approx(float(golden[f"adam03_f64_u0/{name}"]), rel=1e-5)
+
+
+@pytest.mark.parametrize(("size", "width", "count"), [(32, 4, 3), (128, 64, 2), (96, 16, 5), (64, 8, 1), (160, 12, 7)])
+def test_an_imported_run_swaps_as_theirs_does(tmp_path, size, width, count):
+    program = plain(count, size, width, scale=6.0)
+    names = tuple(f"attribute {index}" for index in range(count))
+    import_run(write(program, tmp_path / "theirs"), STEP, config(names, size, width), tmp_path / "run")
+    a, b = np.random.default_rng(size).integers(0, 256, (2, 2, size, size, 3), dtype=np.uint8)
+    editor = Editor.load(tmp_path / "run")
+    assert editor.step == STEP
+    with torch.no_grad():
+        tensors = [torch.from_numpy((x / 127.5 - 1).astype(np.float32).transpose(0, 3, 1, 2)) for x in (a, b)]
+        _, _, c, _ = program.generate(*tensors, count - 1)
+    expected = (c.numpy().transpose(0, 2, 3, 1) + 1) * 127.5
+    found = np.stack([editor.swap(*pair, [names[-1]]) for pair in zip(a, b, strict=True)])
+    assert np.abs(expected - a).mean() > 2  # The edit is not nothing.
+    assert np.abs(found - expected).max() <= 1
+
+
+def test_forward_at_128_pixels(tmp_path):
+    program, names = plain(2, 128, 64), ("a", "b")
+    learner = Learner(config(names, 128, 64))
+    ours.assign_initial_weights(learner)
+    a, b = np.random.RandomState(1).uniform(-1, 1, (2, 2, 128, 128, 3)).astype(np.float32)
+    labels = tf.zeros([2, 2])
+    batch = {"a": tf.constant(a), "b": tf.constant(b), "y_a": labels, "y_b": labels, "attribute": tf.constant([1, 1])}
+    made = ours.channel_first(ours.forward(learner.generator, batch))
+    with torch.no_grad():
+        tensors = [torch.from_numpy(x.transpose(0, 3, 1, 2)) for x in (a, b)]
+        code, skips = program.Enc(tensors[0])
+        images = program.generate(*tensors, 1)
+    expected = {"z_A": code, **{f"A_skip{level}": skip for level, skip in enumerate(skips)}}
+    expected |= dict(zip(("A1", "B1", "C", "D"), images, strict=True))
+    for name, value in expected.items():
+        np.testing.assert_allclose(made[name], value.numpy(), rtol=0, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize(("size", "width", "count"), [(32, 4, 3), (96, 8, 5), (160, 4, 2)])
+def test_an_imported_run_trains_on_as_theirs_does(tmp_path, size, width, count):
+    program = plain(count, size, width)
+    setup = config([f"attribute {index}" for index in range(count)], size, width)
+    import_run(write(program, tmp_path / "theirs"), STEP, setup, tmp_path / "run")
+    learner = Learner(setup)
+    Checkpoints(learner, tmp_path / "run", 1).restore()
+    assert int(learner.updates) == STEP * count
+    for update in range(2):
+        batch = tiny.batch(setup, update) | {"attribute": tf.fill([setup.batch_size], update)}
+        batch["y_a"] = batch["y_a"].numpy()
+        batch["y_b"] = batch["y_b"].numpy()
+        batch["y_a"][:, update], batch["y_b"][:, update] = 1, 0
+        found = learner.update(batch)
+        a, b = (torch.from_numpy(batch[name].numpy().transpose(0, 3, 1, 2)) for name in "ab")
+        expected = program.update(a, b, torch.from_numpy(batch["y_a"]), torch.from_numpy(batch["y_b"]), update)
+        assert float(found["discriminator"]) == pytest.approx(expected["loss_D"], rel=2e-5)
+        assert float(found["generator"]) == pytest.approx(expected["loss_G"], rel=2e-5)
+
+
+def test_the_command_and_the_training_it_proposes(theirs, tmp_path, capsys):
+    run = tmp_path / "a run"
+    assert command(theirs, run) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == f"{run}: Enc, Dec, D1, D2 of step 7"
+    words = shlex.split(second.removeprefix("to train on:  python"))
+    words[words.index("--data=celeba") : words.index("--data_dir=DIR") + 1] = ["--faces_count=64"]
+    done = commands.run([*words, "--steps=8", "--sample_every=0"])
+    assert done.returncode == 2
+    assert "faces_count (there 8000, now 64)" in done.stderr
+    words[words.index("--faces_count=64")] = "--batch_size=16"
+    done = commands.run([*words, "--steps=8", "--sample_every=0", "--strategy=one_device"])
+    assert done.returncode == 0, done.stderr
+    assert "resuming at step 7" in done.stderr
+    assert Editor.load(run).step == 8
+
+
+def test_without_discriminators(tmp_path, capsys):
+    folder = write(plain(), tmp_path / "theirs", NETWORKS[:2])
+    assert command(folder, tmp_path / "run") == 0
+    assert "without D1 and D2" in capsys.readouterr().out
+    learner = Learner(config())
+    assert Checkpoints(learner, tmp_path / "run", 1).restore()
+    assert np.std(learner.discriminator.full.dense.kernel.numpy()) == pytest.approx(0.02, rel=0.5)
+
+
+def test_round_trip_is_exact(theirs, tmp_path, capsys):
+    command(theirs, tmp_path / "run")
+    assert main(["export-torch", "--run", str(tmp_path / "run"), "--out", str(tmp_path / "back")]) == 0
+    names = [file_name(network, STEP) for network in NETWORKS]
+    assert capsys.readouterr().out.splitlines()[2:] == [str(tmp_path / "back" / name) for name in names]
+    for name in names:
+        before, after = (torch.load(folder / name, weights_only=True) for folder in (theirs, tmp_path / "back"))
+        assert list(before) == list(after)
+        assert all(torch.equal(before[key], after[key]) for key in before)
+    assert main(["export-torch", "--run", str(tmp_path / "run"), "--out", str(tmp_path / "back")]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_exports_what_the_run_edits_with(tmp_path, tiny_run):
+    paths, discriminators = export_run(tiny_run, tmp_path / "out")
+    assert discriminators
+    assert paths[0].name == "Enc_iter_000004.pth"
+    setup = Config.load(tiny_run)
+    import_run(tmp_path / "out", 4, config(setup.attributes, 32, 4, depth=3), tmp_path / "run")
+    image, exemplar = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    pictures = [Editor.load(run).swap(image, exemplar, ["Bangs"]) for run in (tiny_run, tmp_path / "run")]
+    np.testing.assert_array_equal(*pictures)
+
+
+def test_projection_discriminators_stay_behind(tmp_path, capsys):
+    setup = config(conditioning="projection")
+    setup_dir = tmp_path / "run"
+    setup_dir.mkdir()
+    setup.save(setup_dir)
+    Checkpoints(Learner(setup), setup_dir, 1).save(3)
+    assert main(["export-torch", "--run", str(setup_dir), "--out", str(tmp_path / "out")]) == 0
+    assert "without D1 and D2" in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["Dec_iter_000003.pth", "Enc_iter_000003.pth"]
+
+
+def refused(folder, tmp_path, capsys) -> str:
+    """The message of an import that must leave nothing behind."""
+    before = sorted(tmp_path.iterdir())
+    assert command(folder, tmp_path / "run") == 2
+    assert sorted(tmp_path.iterdir()) == before
+    return capsys.readouterr().err
+
+
+def test_everything_wrong_in_all_files_is_listed(theirs, tmp_path, capsys):
+    encoder = torch.load(theirs / file_name("Enc", STEP), weights_only=True)
+    del encoder["main.2.1.alpha"]
+    encoder["main.0.0.bias"][1] = float("inf")
+    torch.save(encoder, theirs / file_name("Enc", STEP))
+    torch.save(plain(len(NAMES), 64).D1.state_dict(), theirs / file_name("D1", STEP))
+    (theirs / file_name("Dec", STEP)).write_text("not found")
+    message = refused(theirs, tmp_path, capsys)
+    for part in (
+        "Enc_iter_000007.pth: lacks main.2.1.alpha [1]",
+        "Enc_iter_000007.pth: main.0.0.bias holds values that are not finite",
+        "Dec_iter_000007.pth cannot be read as PyTorch weights",
+        "D1_iter_000007.pth: linear.0.weight is [1, 512], must be [1, 128]",
+    ):
+        assert part in message
+    assert len(message.splitlines()) == 5
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.99])
+def test_truncated_files_leave_nothing(theirs, tmp_path, capsys, share):
+    path = theirs / file_name("D2", STEP)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    assert "D2_iter_000007.pth cannot be read" in refused(theirs, tmp_path, capsys)
+
+
+def test_code_in_a_file_leaves_nothing(theirs, tmp_path, capsys):
+    class Code:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    torch.save({"main.0.0.weight": Code()}, theirs / file_name("Enc", STEP))
+    assert "Enc_iter_000007.pth cannot be read" in refused(theirs, tmp_path, capsys)
+
+
+def test_missing_step_names_those_there(theirs, tmp_path, capsys):
+    (theirs / file_name("Enc", STEP)).rename(theirs / file_name("Enc", 9))
+    assert "lacks Enc_iter_000007.pth; it has step 9" in refused(theirs, tmp_path, capsys)
+
+
+def test_an_existing_run_stays(theirs, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    assert "exists already" in refused(theirs, tmp_path, capsys)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--image_size", "40"], "--image_size=40: must be a multiple of 32"),
+        (["--attributes", "Bangs,Bangs"], "--attributes=Bangs,Bangs"),
+        (["--step", "-1"], "--step=-1"),
+        (["--width", "0"], "--width=0"),
+    ],
+)
+def test_wrong_options(theirs, tmp_path, capsys, options, message):
+    assert command(theirs, tmp_path / "run", *options) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_without_pytorch_the_command_says_what_to_install(theirs, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert "pip install 'elegant-tf[torch]'" in refused(theirs, tmp_path, capsys)
+
+
+def test_a_run_directory_that_cannot_be_made(theirs, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot be written"):
+        import_run(theirs, STEP, config(), tmp_path / "file" / "run")
