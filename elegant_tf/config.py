@@ -77,6 +77,8 @@ class Config:
     mismatch_weight: float = _option(0.0, "Weight of real images under swapped labels as fakes.")
     restoration_weight: float = _option(0.0, "Weight of exchanging an attribute back from the original.")
     restoration_ramp_updates: int = _option(0, "Updates over which the weight of restoration grows to its full value.")
+    shift_pixels: int = _option(0, "How far, at most, images are shifted at random before discriminators see them.")
+    shift_after_updates: int = _option(0, "Updates before images are shifted.")
     residual_weight: float = _option(0.0, "Weight of the mean absolute residual of edited images.")
     ema_half_life: float = _option(0.0, "Updates in which an averaged generator forgets half; 0: no averaging.")
 
@@ -150,6 +152,8 @@ class Config:
             raise _wrong("checkpoints_kept", self.checkpoints_kept, "1 or more")
         if self.faces_count < 16:
             raise _wrong("faces_count", self.faces_count, "16 or more")
+        if self.shift_pixels >= self.image_size:
+            raise _wrong("shift_pixels", self.shift_pixels, f"less than --image_size={self.image_size}")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
@@ -157,7 +161,7 @@ class Config:
         for name in ("adam_beta1", "adam_beta2"):
             if getattr(self, name) >= 1:
                 raise _wrong(name, getattr(self, name), "less than 1")
-        for name in ("seed", "sample_every", "restoration_ramp_updates"):
+        for name in ("seed", "sample_every", "restoration_ramp_updates", "shift_pixels", "shift_after_updates"):
             if getattr(self, name) < 0:
                 raise _wrong(name, getattr(self, name), "0 or more")
         if self.learning_rate <= 0:
