@@ -154,10 +154,10 @@ class Learner(tf.Module):
         terms = {"reconstruction": reconstruction, "adversarial_full": full, "adversarial_half": half}
         if config.restoration_weight:
             terms["restoration"] = self.restoration(batch, generated)
-            total += self._restoration_weight() * terms["restoration"]
+            total += config.restoration_weight * self._ramp() * terms["restoration"]
         if config.residual_weight:
             terms["residual"] = tf.reduce_mean(tf.abs(generated.residuals))
-            total += config.residual_weight * terms["residual"]
+            total += config.residual_weight * self._ramp() * terms["residual"]
         return {"generator": total, **terms}
 
     def _shifted(self, images: tf.Tensor, half: int) -> tf.Tensor:
@@ -182,11 +182,10 @@ class Learner(tf.Module):
         restored = apply_residual(edited, self.generator.decode(restored_codes, codes, skips, training=True))
         return losses.reconstruction(restored, originals, self._config.reconstruction_norm)
 
-    def _restoration_weight(self) -> tf.Tensor:
-        """Grows from 0: before attributes come off at all, restoring is to do nothing, and teaches just that."""
-        ramp = max(self._config.restoration_ramp_updates, 1)
-        grown = tf.minimum(1.0, tf.cast(self.updates + 1, self.generator_variables[0].dtype) / ramp)
-        return self._config.restoration_weight * grown
+    def _ramp(self) -> tf.Tensor:
+        """Grows from 0 to 1: before attributes come off at all, restoring is to do nothing, and teaches just that."""
+        updates = tf.cast(self.updates + 1, self.generator_variables[0].dtype)
+        return tf.minimum(1.0, updates / max(self._config.ramp_updates, 1))
 
     def _attribute_weights(self, batch: Batch) -> tf.Tensor:
         weights = tf.one_hot(batch["attribute"], len(self._config.attributes), dtype=batch["y_a"].dtype)[:, None, :]
