@@ -1,0 +1,220 @@
+"""Encoded pictures to pixels and back inside a TensorFlow graph, as `images` does it in Python.
+
+Servers decode what strangers send. So sizes are read from the headers first, and whatever is wrong becomes an
+InvalidArgumentError that names the input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+# 33.5 megapixels: some 0.5 GB for an image under way, and more than most cameras give.
+MAX_PIXELS = 2**25
+RESIZES = ("crop", "pad", "stretch")
+
+_HEADER_BYTES = 32
+_JPEG, _PNG, _GIF, _BMP, _WEBP = range(5)
+_MAGICS = {_JPEG: b"\xff\xd8\xff", _PNG: b"\x89PNG\r\n\x1a\n", _GIF: b"GIF8", _BMP: b"BM"}
+_GIF_TRAILER = b"\x3b"
+
+
+def decode_images(encoded: tf.Tensor, size: int, resize: str, name: str) -> tf.Tensor:
+    """Decodes JPEG, PNG, WebP, GIF and BMP pictures to squares.
+
+    Transparent pictures are laid on white; of an animated GIF the first frame is taken, animated WebPs are refused;
+    grey and CMYK pictures are converted. EXIF orientation is not looked at.
+
+    Args:
+        encoded: strings `[N]`.
+        size: side S of the squares.
+        resize: `crop` takes the centred square, as training and the Editor do; `pad` puts white beside it; `stretch`
+            squashes.
+        name: what to call the pictures in errors.
+
+    Returns:
+        uint8 RGB `[N, S, S, 3]`. Running it raises InvalidArgumentError on a picture that is none, damaged, or larger
+        than `MAX_PIXELS`.
+    """
+    encoded = _ensure(encoded, tf.equal(tf.rank(encoded), 1), f"{name}: must be encoded pictures, strings [N]")
+    encoded = tf.reshape(encoded, [-1])
+
+    def one(data: tf.Tensor) -> tf.Tensor:
+        return square(_decode(data, name), size, resize)
+
+    spec = tf.TensorSpec([size, size, 3], tf.uint8)
+    with tf.name_scope(name):
+        return tf.map_fn(one, encoded, parallel_iterations=2, fn_output_signature=spec)
+
+
+def encode_images(images: tf.Tensor, encoding: str) -> tf.Tensor:
+    """Encodes uint8 RGB `[N, S, S, 3]` as strings `[N]`, `png` or `jpeg`."""
+
+    def one(image: tf.Tensor) -> tf.Tensor:
+        if encoding == "png":
+            return tf.io.encode_png(image)
+        return tf.io.encode_jpeg(image, quality=95, chroma_downsampling=False)
+
+    return tf.map_fn(one, images, fn_output_signature=tf.TensorSpec([], tf.string))
+
+
+def square(image: tf.Tensor, size: int, resize: str) -> tf.Tensor:
+    """Resamples uint8 `[H, W, 3]` to `[size, size, 3]`, with Pillow's Lanczos filter and its rounding."""
+    height, width = tf.shape(image)[0], tf.shape(image)[1]
+    if resize == "crop":
+        edge = tf.minimum(height, width)
+        image = tf.image.crop_to_bounding_box(image, (height - edge) // 2, (width - edge) // 2, edge, edge)
+    elif resize == "pad":
+        edge = tf.maximum(height, width)
+        top, left = (edge - height) // 2, (edge - width) // 2
+        sides = [[top, edge - height - top], [left, edge - width - left], [0, 0]]
+        image = tf.pad(image, sides, constant_values=255)
+    rows = _resample(tf.cast(image, tf.float32), tf.stack([tf.shape(image)[0], size]))
+    return tf.ensure_shape(tf.cast(_resample(rows, [size, size]), tf.uint8), [size, size, 3])
+
+
+def _resample(image: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
+    """One of Pillow's two passes, after each of which it rounds to whole numbers from 0 to 255."""
+    resized = tf.image.resize(image, shape, tf.image.ResizeMethod.LANCZOS3, antialias=True)
+    return tf.clip_by_value(tf.floor(resized + 0.5), 0.0, 255.0)
+
+
+def _decode(data: tf.Tensor, name: str) -> tf.Tensor:
+    header = tf.cast(tf.io.decode_raw(data, tf.uint8, fixed_length=_HEADER_BYTES), tf.int32)
+    branches: dict[int, Callable[[], tf.Tensor]] = {
+        _JPEG: lambda: _decode_jpeg(data, name),
+        _PNG: lambda: _decode_png(data, header, name),
+        _GIF: lambda: _decode_gif(data, header, name),
+        _BMP: lambda: _decode_bmp(data, header, name),
+        _WEBP: lambda: _decode_webp(data, header, name),
+    }
+    image = tf.switch_case(_kind(data, name), branches)
+    return tf.ensure_shape(image, [None, None, 3])
+
+
+def _kind(data: tf.Tensor, name: str) -> tf.Tensor:
+    kind = tf.constant(-1)
+    for number, magic in _MAGICS.items():
+        kind = tf.where(tf.equal(tf.strings.substr(data, 0, len(magic)), magic), number, kind)
+    riff = tf.equal(tf.strings.substr(data, 0, 4), b"RIFF") & _has(data, 8, b"WEBP")
+    kind = tf.where(riff, _WEBP, kind)
+    return _ensure(kind, kind >= 0, f"{name}: is no JPEG, PNG, WebP, GIF or BMP picture")
+
+
+def _decode_jpeg(data: tf.Tensor, name: str) -> tf.Tensor:
+    shape = tf.io.extract_jpeg_shape(data)
+    data = _ensure_size(data, shape[1], shape[0], name)
+    return tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
+
+
+def _decode_png(data: tf.Tensor, header: tf.Tensor, name: str) -> tf.Tensor:
+    data = _ensure_size(data, _big_endian(header[16:20]), _big_endian(header[20:24]), name)
+    # TensorFlow 2.21 takes 1 as opaque, not 255, in greys of fewer than 8 bits; they lose their transparency here.
+    few_greys = tf.equal(header[25], 0) & (header[24] < 8)
+    return tf.cond(
+        few_greys, lambda: tf.io.decode_png(data, channels=3), lambda: _on_white(tf.io.decode_png(data, channels=4))
+    )
+
+
+def _decode_bmp(data: tf.Tensor, header: tf.Tensor, name: str) -> tf.Tensor:
+    height = tf.bitcast(tf.cast(_little_endian(header[22:26]), tf.uint32), tf.int32)  # negative: from the top down
+    data = _ensure_size(data, _little_endian(header[18:22]), tf.abs(tf.cast(height, tf.int64)), name)
+    image = tf.io.decode_bmp(data)
+    grey = tf.equal(tf.shape(image)[2], 1)
+    return tf.cond(grey, lambda: tf.repeat(image[..., :1], 3, axis=2), lambda: image[..., :3])
+
+
+def _decode_webp(data: tf.Tensor, header: tf.Tensor, name: str) -> tf.Tensor:
+    lossy = [_little_endian(header[26:28]) & 0x3FFF, _little_endian(header[28:30]) & 0x3FFF]
+    bits = _little_endian(header[21:25])
+    lossless = [(bits & 0x3FFF) + 1, (bits // 2**14 & 0x3FFF) + 1]
+    extended = [_little_endian(header[24:27]) + 1, _little_endian(header[27:30]) + 1]
+    width, height = tf.unstack(
+        tf.where(_has(data, 12, b"VP8X"), extended, tf.where(_has(data, 12, b"VP8L"), lossless, lossy))
+    )
+    data = _ensure_size(data, width, height, name)
+    # TensorFlow 2.21 ends the process on an animation of which only the first frame is asked for.
+    animated = _has(data, 12, b"VP8X") & (header[20] & 2 > 0)
+    data = _ensure(data, ~animated, f"{name}: is an animated WebP picture; give a still one")
+    image = tf.io.decode_image(data, expand_animations=False)
+    return tf.cond(tf.equal(tf.shape(image)[2], 4), lambda: _on_white(image), lambda: image)
+
+
+def _decode_gif(data: tf.Tensor, header: tf.Tensor, name: str) -> tf.Tensor:
+    """Only the first frame is given to the decoder, which would decode them all."""
+    end, width, height = _first_gif_frame(data, header, name)
+    canvas = [_little_endian(header[6:8]), _little_endian(header[8:10])]
+    data = _ensure_size(data, tf.maximum(canvas[0], width), tf.maximum(canvas[1], height), name)
+    image = tf.io.decode_image(tf.strings.substr(data, 0, end) + _GIF_TRAILER, channels=3, expand_animations=False)
+    return tf.ensure_shape(image, [None, None, 3])
+
+
+def _first_gif_frame(data: tf.Tensor, header: tf.Tensor, name: str) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Where a GIF's first frame ends, and its width and height.
+
+    Walks over blocks: 0x21 begins an extension, 0x2C a frame; either ends in sub-blocks of a length and so many bytes,
+    the last of which has none (GIF89a specification, sections 15 to 27).
+    """
+    at_block, in_extension, in_frame, done, bad = range(5)
+    numbers = tf.cast(tf.io.decode_raw(data, tf.uint8), tf.int32)
+    last = tf.size(numbers) - 1
+
+    def number(position: tf.Tensor) -> tf.Tensor:
+        return numbers[tf.minimum(position, last)]
+
+    def table(flags: tf.Tensor) -> tf.Tensor:
+        return tf.where(flags >= 0x80, tf.bitwise.left_shift(6, flags & 7), 0)
+
+    def step(position, state, width, height):
+        found = number(position)
+        extension = tf.equal(state, at_block) & tf.equal(found, 0x21)
+        frame = tf.equal(state, at_block) & tf.equal(found, 0x2C)
+        width = tf.where(frame, number(position + 5) + 256 * number(position + 6), width)
+        height = tf.where(frame, number(position + 7) + 256 * number(position + 8), height)
+        ended = (state > at_block) & tf.equal(found, 0)
+        after_end = tf.where(tf.equal(state, in_frame), done, at_block)
+        inside = tf.where(state > at_block, state, bad)
+        state = tf.where(extension, in_extension, tf.where(frame, in_frame, tf.where(ended, after_end, inside)))
+        moved = tf.where(extension, 2, tf.where(frame, 11 + table(number(position + 9)), 1 + tf.where(ended, 0, found)))
+        position += moved
+        return position, tf.where((position > last) & (state < done), bad, state), width, height
+
+    first = 13 + table(header[10])
+    state = tf.where(first > last, bad, at_block)
+    position, state, width, height = tf.while_loop(lambda _, state, *rest: state < done, step, (first, state, 0, 0))
+    position = _ensure(position, tf.equal(state, done), f"{name}: is a damaged or truncated GIF picture")
+    return position, tf.cast(width, tf.int64), tf.cast(height, tf.int64)
+
+
+def _has(data: tf.Tensor, position: int, text: bytes) -> tf.Tensor:
+    """Whether the bytes at a position are these; False in data too short to have any there."""
+    long_enough = tf.strings.length(data) >= position + len(text)
+    padded = tf.strings.join([data, b"\0" * (position + len(text))])
+    return long_enough & tf.equal(tf.strings.substr(padded, position, len(text)), text)
+
+
+def _big_endian(numbers: tf.Tensor) -> tf.Tensor:
+    return _little_endian(numbers[::-1])
+
+
+def _little_endian(numbers: tf.Tensor) -> tf.Tensor:
+    wide = tf.cast(numbers, tf.int64)
+    return tf.reduce_sum(wide * [256**place for place in range(wide.shape[0])])
+
+
+def _on_white(image: tf.Tensor) -> tf.Tensor:
+    color, alpha = tf.cast(image[..., :3], tf.int32), tf.cast(image[..., 3:], tf.int32)
+    return tf.cast((color * alpha + 255 * (255 - alpha) + 127) // 255, tf.uint8)
+
+
+def _ensure_size(data: tf.Tensor, width: tf.Tensor, height: tf.Tensor, name: str) -> tf.Tensor:
+    width, height = tf.cast(width, tf.int64), tf.cast(height, tf.int64)
+    fits = (width > 0) & (height > 0) & (width <= MAX_PIXELS) & (height <= MAX_PIXELS) & (width * height <= MAX_PIXELS)
+    return _ensure(data, fits, f"{name}: claims to be empty or to have more than {MAX_PIXELS} pixels:", width, height)
+
+
+def _ensure(value: tf.Tensor, condition: tf.Tensor, message: str, *seen: tf.Tensor) -> tf.Tensor:
+    """The value, which is not computed on unless the condition holds."""
+    with tf.control_dependencies([tf.debugging.Assert(condition, [message, *seen])]):
+        return tf.identity(value)

@@ -1,0 +1,244 @@
+"""Decoding in the graph against `images`, which decodes for training and the Editor."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from elegant_tf.export.decoding import MAX_PIXELS, decode_images, encode_images, square
+from elegant_tf.images import read_image, resize
+
+FORMATS = ("png", "jpeg", "webp", "gif", "bmp")
+SIZE = 32
+
+
+@tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+def decode(encoded):
+    return decode_images(encoded, SIZE, "crop", "image")
+
+
+def picture(width=57, height=41, seed=0):
+    """A smooth picture with an edge, so that lossy formats keep it and resampling shows."""
+    rows, columns = np.mgrid[:height, :width]
+    waves = [np.sin(rows / (5 + seed) + columns / (7 + channel)) * 100 + 128 for channel in range(3)]
+    image = np.stack(waves, -1).astype(np.uint8)
+    image[height // 3 : height // 2, width // 4 : width // 2] = (250, 20, 60)
+    return Image.fromarray(image)
+
+
+def encoded(image, name, **options):
+    file = io.BytesIO()
+    image.save(file, name.upper(), **options)
+    return file.getvalue()
+
+
+def by_editor(tmp_path, data):
+    (tmp_path / "picture").write_bytes(data)
+    return resize(read_image(tmp_path / "picture"), SIZE)
+
+
+def assert_close(found, expected, allowed=1):
+    assert np.abs(found.astype(int) - expected.astype(int)).max() <= allowed
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("sides", [(32, 32), (57, 41), (41, 157), (20, 33), (400, 300)])
+def test_decodes_as_the_editor_does(tmp_path, name, sides):
+    data = encoded(picture(*sides), name)
+    assert_close(decode([data]).numpy()[0], by_editor(tmp_path, data))
+
+
+@pytest.mark.parametrize(
+    ("mode", "name", "options"),
+    [
+        ("L", "png", {}),
+        ("L", "jpeg", {}),
+        ("L", "bmp", {}),
+        ("P", "png", {}),
+        ("1", "png", {}),
+        ("RGBA", "png", {}),
+        ("RGBA", "webp", {"lossless": True}),
+        ("RGBA", "bmp", {}),
+        ("RGB", "webp", {"lossless": True}),
+        ("CMYK", "jpeg", {}),
+        ("RGB", "jpeg", {"progressive": True}),
+        ("RGB", "jpeg", {"subsampling": 2}),
+        ("I;16", "png", {}),
+    ],
+)
+def test_kinds_of_pixels(tmp_path, mode, name, options):
+    image = picture()
+    if mode == "RGBA":
+        image.putalpha(Image.fromarray(np.tile(np.linspace(0, 255, 57).astype(np.uint8), (41, 1))))
+    elif mode == "I;16":
+        image = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
+    elif mode != "RGB":
+        image = image.convert(mode)
+    data = encoded(image, name, **options)
+    expected = by_editor(tmp_path, data)
+    # Pillow converts CMYK with another rounding; opaque BMPs have no alpha, whatever their fourth byte says.
+    assert_close(decode([data]).numpy()[0], expected, 3 if mode == "CMYK" else 1)
+
+
+def animation(name):
+    frames = [picture(seed=seed) for seed in range(4)]
+    return encoded(frames[0], name, save_all=True, append_images=frames[1:], duration=50)
+
+
+def test_of_an_animated_gif_the_first_frame(tmp_path):
+    data = animation("gif")
+    assert_close(decode([data]).numpy()[0], by_editor(tmp_path, data))
+
+
+def test_animated_webps_are_refused():
+    with pytest.raises(tf.errors.InvalidArgumentError, match="image: is an animated WebP picture"):
+        decode([animation("webp")])
+
+
+def test_a_batch_of_different_pictures():
+    batch = [encoded(picture(30 + 7 * index, 50, index), name) for index, name in enumerate(FORMATS)]
+    together = decode(batch).numpy()
+    for index, data in enumerate(batch):
+        np.testing.assert_array_equal(decode([data]).numpy()[0], together[index])
+    assert decode(tf.zeros([0], tf.string)).shape == (0, SIZE, SIZE, 3)
+
+
+@settings(max_examples=25)
+@given(
+    st.integers(1, 150), st.integers(1, 150), st.sampled_from([8, 32, 64]), st.sampled_from(["crop", "pad", "stretch"])
+)
+def test_squares(width, height, size, how):
+    image = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    found = square(tf.constant(image), size, how).numpy()
+    if how == "crop":
+        expected = resize(image, size)
+    elif how == "stretch":
+        wide = Image.fromarray(image).resize((size, height), Image.Resampling.LANCZOS)
+        expected = np.asarray(wide.resize((size, size), Image.Resampling.LANCZOS))
+    else:
+        edge = max(width, height)
+        padded = np.full((edge, edge, 3), 255, np.uint8)
+        top, left = (edge - height) // 2, (edge - width) // 2
+        padded[top : top + height, left : left + width] = image
+        expected = resize(padded, size)
+    assert_close(found, expected)
+
+
+@pytest.mark.parametrize("encoding", ["png", "jpeg"])
+def test_encoding(encoding):
+    images = np.stack([np.asarray(picture(32, 32, seed)) for seed in range(3)])
+    found = encode_images(tf.constant(images), encoding).numpy()
+    for image, data in zip(images, found, strict=True):
+        with Image.open(io.BytesIO(data)) as decoded:
+            assert decoded.format == encoding.upper()
+            assert np.abs(np.asarray(decoded).astype(int) - image).mean() <= (0 if encoding == "png" else 3)
+
+
+def png_claiming(width, height):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + body
+
+
+def claiming(name, width, height):
+    """A picture whose header claims a size."""
+    if name == "png":
+        return png_claiming(width, height)
+    data = bytearray(encoded(picture(), name, **({"lossless": True} if name == "webp lossless" else {})))
+    if name == "jpeg":
+        start = data.index(b"\xff\xc0") + 5
+        data[start : start + 4] = struct.pack(">HH", height, width)
+    elif name == "gif":
+        data[6:10] = struct.pack("<HH", width, height)
+    elif name == "gif frame":
+        start = data.index(b"\x2c\0\0\0\0") + 5
+        data[start : start + 4] = struct.pack("<HH", width, height)
+    elif name == "bmp":
+        data[18:26] = struct.pack("<ii", width, height)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "sides"),
+    [
+        ("png", (60_000, 60_000)),
+        ("png", (2**31 - 1, 2**31 - 1)),
+        ("png", (0, 10)),
+        ("jpeg", (60_000, 60_000)),
+        ("gif", (60_000, 60_000)),
+        ("bmp", (60_000, 60_000)),
+        ("bmp", (60_000, -60_000)),
+        ("bmp", (-60_000, 60_000)),
+    ],
+)
+def test_giants_are_refused_by_their_headers(name, sides):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"image: claims .* more than {MAX_PIXELS} pixels"):
+        decode([claiming(name, *sides)])
+
+
+def test_a_giant_frame_in_a_small_gif():
+    data = bytearray(encoded(picture(), "gif"))
+    start = data.index(b"\x2c\0\0\0\0") + 5
+    data[start : start + 4] = struct.pack("<HH", 60_000, 60_000)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="image: claims"):
+        decode([bytes(data)])
+
+
+def test_giant_webps():
+    lossy = bytearray(encoded(picture(), "webp"))
+    lossy[26:30] = struct.pack("<HH", 16_383, 16_383)
+    lossless = bytearray(encoded(picture(), "webp", lossless=True))
+    lossless[21:25] = struct.pack("<I", 16_382 | 16_382 << 14)
+    for data in (lossy, lossless):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="image: claims"):
+            decode([bytes(data)])
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\0", b"no picture", b"RIFF", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"<svg/>"]
+)
+def test_no_picture_is_refused_naming_the_input(data):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="image"):
+        decode([data])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_truncated_pictures_are_refused(name):
+    data = encoded(picture(), name)
+    for length in (len(data) // 2, len(data) // 5, 20):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="image"):
+            decode([data[:length]])
+
+
+ORIGINALS = {name: encoded(picture(), name) for name in FORMATS} | {
+    "animated gif": animation("gif"),
+    "animated webp": animation("webp"),
+    "lossless webp": encoded(picture(), "webp", lossless=True),
+    "transparent webp": encoded(picture().convert("RGBA"), "webp"),
+    "progressive jpeg": encoded(picture(), "jpeg", progressive=True),
+}
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from(sorted(ORIGINALS)),
+    st.lists(st.tuples(st.floats(0, 0.999) | st.floats(0, 0.02), st.integers(1, 255)), min_size=1, max_size=6),
+)
+def test_spoilt_pictures_are_decoded_or_refused(name, flips):
+    data = bytearray(ORIGINALS[name])
+    for share, flip in flips:
+        data[int(share * len(data))] ^= flip
+    with contextlib.suppress(tf.errors.InvalidArgumentError):
+        assert decode([bytes(data)]).shape == (1, SIZE, SIZE, 3)
