@@ -1,4 +1,4 @@
-"""Will export a trained run for serving: `python export_savedmodel.py --run_dir=DIR --export_dir=DIR`."""
+"""Exports a trained run for TF Serving: `python export_savedmodel.py --run_dir=DIR --export_dir=DIR`."""
 
 from __future__ import annotations
 
@@ -6,20 +6,36 @@ import sys
 
 from absl import app, flags
 
-RUN_DIR = flags.DEFINE_string("run_dir", None, "Run directory of a trained model.", required=True)
-EXPORT_DIR = flags.DEFINE_string("export_dir", None, "Directory to write the SavedModel to.", required=True)
+from elegant_tf import launch
+from elegant_tf.errors import UserError
+
+flags.DEFINE_string("run_dir", None, "Run directory of a trained model.", required=True)
+flags.DEFINE_string("export_dir", None, "Directory of the versions; TF Serving's model_base_path.", required=True)
+flags.DEFINE_integer("version", None, "Number of the new version; default: the step.")
+flags.DEFINE_integer("step", None, "An older checkpoint; default: the newest.")
+flags.DEFINE_integer("image_size", None, "Side of the edited pictures; default: the run's.")
+flags.DEFINE_string("resize", "crop", "What becomes of pictures that are not square: crop, pad or stretch.")
+flags.DEFINE_string("encoding", "png", "Format of edited pictures: png or jpeg.")
+flags.DEFINE_string("precision", "float32", "Number format: float32, or mixed_float16 or mixed_bfloat16 for GPUs.")
 
 
 def main(argv: list[str]) -> None:
+    try:
+        print(_export(argv))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _export(argv: list[str]) -> str:
     if len(argv) > 1:
-        print(f"error: unexpected arguments: {' '.join(argv[1:])}; options start with --", file=sys.stderr)
-    else:
-        print(
-            f"error: cannot export {RUN_DIR.value} to {EXPORT_DIR.value}: export is not there yet; "
-            "until it is, edit images with `elegant-tf swap` or elegant_tf.Editor",
-            file=sys.stderr,
-        )
-    sys.exit(2)
+        raise UserError(f"unexpected arguments: {' '.join(argv[1:])}; options start with --")
+    values = flags.FLAGS
+    launch.prepare_tensorflow()
+    from elegant_tf.export.savedmodel import ExportOptions, export_savedmodel
+
+    options = ExportOptions(values.version, values.image_size, values.resize, values.encoding, values.precision)
+    return str(export_savedmodel(values.run_dir, values.export_dir, options, values.step))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def decode_images(encoded: tf.Tensor, size: int, resize: str, name: str) -> tf.T
         uint8 RGB `[N, S, S, 3]`. Running it raises InvalidArgumentError on a picture that is none, damaged, or larger
         than `MAX_PIXELS`.
     """
-    encoded = _ensure(encoded, tf.equal(tf.rank(encoded), 1), f"{name}: must be encoded pictures, strings [N]")
+    encoded = ensure(encoded, tf.equal(tf.rank(encoded), 1), f"{name}: must be encoded pictures, strings [N]")
     encoded = tf.reshape(encoded, [-1])
 
     def one(data: tf.Tensor) -> tf.Tensor:
@@ -99,17 +99,17 @@ def _kind(data: tf.Tensor, name: str) -> tf.Tensor:
         kind = tf.where(tf.equal(tf.strings.substr(data, 0, len(magic)), magic), number, kind)
     riff = tf.equal(tf.strings.substr(data, 0, 4), b"RIFF") & _has(data, 8, b"WEBP")
     kind = tf.where(riff, _WEBP, kind)
-    return _ensure(kind, kind >= 0, f"{name}: is no JPEG, PNG, WebP, GIF or BMP picture")
+    return ensure(kind, kind >= 0, f"{name}: is no JPEG, PNG, WebP, GIF or BMP picture")
 
 
 def _decode_jpeg(data: tf.Tensor, name: str) -> tf.Tensor:
     shape = tf.io.extract_jpeg_shape(data)
-    data = _ensure_size(data, shape[1], shape[0], name)
+    data = _check_size(data, shape[1], shape[0], name)
     return tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
 
 
 def _decode_png(data: tf.Tensor, header: tf.Tensor, name: str) -> tf.Tensor:
-    data = _ensure_size(data, _big_endian(header[16:20]), _big_endian(header[20:24]), name)
+    data = _check_size(data, _big_endian(header[16:20]), _big_endian(header[20:24]), name)
     # TensorFlow 2.21 takes 1 as opaque, not 255, in greys of fewer than 8 bits; they lose their transparency here.
     few_greys = tf.equal(header[25], 0) & (header[24] < 8)
     return tf.cond(
@@ -119,7 +119,7 @@ def _decode_png(data: tf.Tensor, header: tf.Tensor, name: str) -> tf.Tensor:
 
 def _decode_bmp(data: tf.Tensor, header: tf.Tensor, name: str) -> tf.Tensor:
     height = tf.bitcast(tf.cast(_little_endian(header[22:26]), tf.uint32), tf.int32)  # negative: from the top down
-    data = _ensure_size(data, _little_endian(header[18:22]), tf.abs(tf.cast(height, tf.int64)), name)
+    data = _check_size(data, _little_endian(header[18:22]), tf.abs(tf.cast(height, tf.int64)), name)
     image = tf.io.decode_bmp(data)
     grey = tf.equal(tf.shape(image)[2], 1)
     return tf.cond(grey, lambda: tf.repeat(image[..., :1], 3, axis=2), lambda: image[..., :3])
@@ -133,10 +133,10 @@ def _decode_webp(data: tf.Tensor, header: tf.Tensor, name: str) -> tf.Tensor:
     width, height = tf.unstack(
         tf.where(_has(data, 12, b"VP8X"), extended, tf.where(_has(data, 12, b"VP8L"), lossless, lossy))
     )
-    data = _ensure_size(data, width, height, name)
+    data = _check_size(data, width, height, name)
     # TensorFlow 2.21 ends the process on an animation of which only the first frame is asked for.
     animated = _has(data, 12, b"VP8X") & (header[20] & 2 > 0)
-    data = _ensure(data, ~animated, f"{name}: is an animated WebP picture; give a still one")
+    data = ensure(data, ~animated, f"{name}: is an animated WebP picture; give a still one")
     image = tf.io.decode_image(data, expand_animations=False)
     return tf.cond(tf.equal(tf.shape(image)[2], 4), lambda: _on_white(image), lambda: image)
 
@@ -145,7 +145,7 @@ def _decode_gif(data: tf.Tensor, header: tf.Tensor, name: str) -> tf.Tensor:
     """Only the first frame is given to the decoder, which would decode them all."""
     end, width, height = _first_gif_frame(data, header, name)
     canvas = [_little_endian(header[6:8]), _little_endian(header[8:10])]
-    data = _ensure_size(data, tf.maximum(canvas[0], width), tf.maximum(canvas[1], height), name)
+    data = _check_size(data, tf.maximum(canvas[0], width), tf.maximum(canvas[1], height), name)
     image = tf.io.decode_image(tf.strings.substr(data, 0, end) + _GIF_TRAILER, channels=3, expand_animations=False)
     return tf.ensure_shape(image, [None, None, 3])
 
@@ -183,7 +183,7 @@ def _first_gif_frame(data: tf.Tensor, header: tf.Tensor, name: str) -> tuple[tf.
     first = 13 + table(header[10])
     state = tf.where(first > last, bad, at_block)
     position, state, width, height = tf.while_loop(lambda _, state, *rest: state < done, step, (first, state, 0, 0))
-    position = _ensure(position, tf.equal(state, done), f"{name}: is a damaged or truncated GIF picture")
+    position = ensure(position, tf.equal(state, done), f"{name}: is a damaged or truncated GIF picture")
     return position, tf.cast(width, tf.int64), tf.cast(height, tf.int64)
 
 
@@ -208,13 +208,13 @@ def _on_white(image: tf.Tensor) -> tf.Tensor:
     return tf.cast((color * alpha + 255 * (255 - alpha) + 127) // 255, tf.uint8)
 
 
-def _ensure_size(data: tf.Tensor, width: tf.Tensor, height: tf.Tensor, name: str) -> tf.Tensor:
+def _check_size(data: tf.Tensor, width: tf.Tensor, height: tf.Tensor, name: str) -> tf.Tensor:
     width, height = tf.cast(width, tf.int64), tf.cast(height, tf.int64)
     fits = (width > 0) & (height > 0) & (width <= MAX_PIXELS) & (height <= MAX_PIXELS) & (width * height <= MAX_PIXELS)
-    return _ensure(data, fits, f"{name}: claims to be empty or to have more than {MAX_PIXELS} pixels:", width, height)
+    return ensure(data, fits, f"{name}: claims to be empty or to have more than {MAX_PIXELS} pixels:", width, height)
 
 
-def _ensure(value: tf.Tensor, condition: tf.Tensor, message: str, *seen: tf.Tensor) -> tf.Tensor:
-    """The value, which is not computed on unless the condition holds."""
+def ensure(value: tf.Tensor, condition: tf.Tensor, message: str, *seen: tf.Tensor) -> tf.Tensor:
+    """The value, if the condition holds; else InvalidArgumentError: the message, and what was `seen`."""
     with tf.control_dependencies([tf.debugging.Assert(condition, [message, *seen])]):
         return tf.identity(value)
