@@ -76,10 +76,8 @@ class Config:
     )
     mismatch_weight: float = _option(0.0, "Weight of real images under swapped labels as fakes.")
     restoration_weight: float = _option(0.0, "Weight of exchanging an attribute back from the original.")
-    shift_pixels: int = _option(0, "How far, at most, images are shifted at random before discriminators see them.")
-    shift_after_updates: int = _option(0, "Updates before images are shifted.")
+    restoration_ramp_updates: int = _option(0, "Updates over which the weight of restoration grows to its full value.")
     residual_weight: float = _option(0.0, "Weight of the mean absolute residual of edited images.")
-    ramp_updates: int = _option(0, "Updates over which the weights of restoration and residual grow to their values.")
     ema_half_life: float = _option(0.0, "Updates in which an averaged generator forgets half; 0: no averaging.")
 
     precision: str = _option(
@@ -152,8 +150,6 @@ class Config:
             raise _wrong("checkpoints_kept", self.checkpoints_kept, "1 or more")
         if self.faces_count < 16:
             raise _wrong("faces_count", self.faces_count, "16 or more")
-        if self.shift_pixels >= self.image_size:
-            raise _wrong("shift_pixels", self.shift_pixels, f"less than --image_size={self.image_size}")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
@@ -161,7 +157,7 @@ class Config:
         for name in ("adam_beta1", "adam_beta2"):
             if getattr(self, name) >= 1:
                 raise _wrong(name, getattr(self, name), "less than 1")
-        for name in ("seed", "sample_every", "ramp_updates", "shift_pixels", "shift_after_updates"):
+        for name in ("seed", "sample_every", "restoration_ramp_updates"):
             if getattr(self, name) < 0:
                 raise _wrong(name, getattr(self, name), "0 or more")
         if self.learning_rate <= 0:
@@ -249,10 +245,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "conditioning": "projection",
         "mismatch_weight": 1.0,
         "restoration_weight": 400.0,
-        "residual_weight": 2.0,
-        "ramp_updates": 4000,
-        "shift_pixels": 8,
-        "shift_after_updates": 3000,
+        "restoration_ramp_updates": 4000,
+        "residual_weight": 0.2,
         "ema_half_life": 200.0,
         "log_every": 20,
         "checkpoint_every": 500,

@@ -104,9 +104,6 @@ def test_save_and_load(tmp_path_factory, config):
         ("log_every", 0),
         ("sample_every", -1),
         ("faces_count", 3),
-        ("shift_pixels", -1),
-        ("shift_pixels", 256),
-        ("shift_after_updates", -1),
     ],
 )
 def test_a_wrong_value_is_refused_naming_flag_and_value(field, value):

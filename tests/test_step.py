@@ -128,19 +128,6 @@ def test_further_terms_count_by_their_weight(term):
     assert twice - without == pytest.approx(2 * (once - without), rel=1e-6)
 
 
-def test_discriminators_see_shifted_images_from_their_update_on():
-    plain_config, plain = make()
-    _, shifting = make(shift_pixels=4, shift_after_updates=2)
-    for count in range(3):
-        batch = tiny.batch(plain_config, count)
-        terms, shifted = plain.update(batch), tf.function(shifting.update)(batch)
-        same_losses = float(terms["discriminator_full"]) == pytest.approx(
-            float(shifted["discriminator_full"]), rel=1e-6
-        )
-        assert same_losses == (count < 2)
-        assert float(terms["reconstruction"]) == pytest.approx(float(shifted["reconstruction"]), rel=1e-4)
-
-
 def test_learning_rate_falls_by_steps_of_one_update_per_attribute():
     _, learner = make(learning_rate=1e-3, learning_rate_decay=0.5, learning_rate_decay_steps=10)
     for updates, expected in ((0, 1e-3), (19, 1e-3), (20, 5e-4), (39, 5e-4), (40, 2.5e-4)):

@@ -12,7 +12,6 @@ from elegant_tf import losses
 from elegant_tf.config import Config
 from elegant_tf.latent import exchange
 from elegant_tf.model import Elegant, MultiScaleDiscriminator, apply_residual
-from elegant_tf.training.augment import random_shift
 from elegant_tf.training.optimizer import Adam
 
 Batch = Mapping[str, tf.Tensor]
@@ -127,8 +126,7 @@ class Learner(tf.Module):
         sets = [tf.concat([labels, swapped], 0)]
         if config.mismatch_weight:
             sets.append(tf.concat([swapped, labels], 0))
-        shown = self._shifted(tf.concat([images, edited], 0), half=0)
-        logits = self.discriminator(shown, tf.stack(sets, axis=1), training=True)
+        logits = self.discriminator(tf.concat([images, edited], 0), tf.stack(sets, axis=1), training=True)
 
         def one_scale(scores: tf.Tensor) -> tf.Tensor:
             real, fake = tf.split(scores, 2)
@@ -147,28 +145,18 @@ class Learner(tf.Module):
         a1, b1 = tf.split(generated.reconstructed, 2)
         norm = config.reconstruction_norm
         reconstruction = losses.reconstruction(a1, batch["a"], norm) + losses.reconstruction(b1, batch["b"], norm)
-        scores = self.discriminator(self._shifted(generated.edited, half=1), swapped[:, None], training=True)
+        scores = self.discriminator(generated.edited, swapped[:, None], training=True)
         full, half = (2.0 * losses.cross_entropy(score, real=True) for score in scores)
         total = config.reconstruction_weight * reconstruction
         total += losses.scale_sum([full, half], config.half_scale_weight)
         terms = {"reconstruction": reconstruction, "adversarial_full": full, "adversarial_half": half}
         if config.restoration_weight:
             terms["restoration"] = self.restoration(batch, generated)
-            total += config.restoration_weight * self._ramp() * terms["restoration"]
+            total += self._restoration_weight() * terms["restoration"]
         if config.residual_weight:
             terms["residual"] = tf.reduce_mean(tf.abs(generated.residuals))
-            total += config.residual_weight * self._ramp() * terms["residual"]
+            total += config.residual_weight * terms["residual"]
         return {"generator": total, **terms}
-
-    def _shifted(self, images: tf.Tensor, half: int) -> tf.Tensor:
-        """Images as discriminators see them, shifted anew in each half of each update and on each replica."""
-        config = self._config
-        if not config.shift_pixels:
-            return images
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        seed = tf.stack([config.seed + tf.cast(replica, tf.int64), 2 * self.updates + half])
-        started = self.updates >= config.shift_after_updates
-        return tf.cond(started, lambda: random_shift(images, config.shift_pixels, seed), lambda: images)
 
     def restoration(self, batch: Batch, generated: Generated) -> tf.Tensor:
         """How far exchanging back is from the original: C with A's attribute against A, D with B's against B.
@@ -182,10 +170,11 @@ class Learner(tf.Module):
         restored = apply_residual(edited, self.generator.decode(restored_codes, codes, skips, training=True))
         return losses.reconstruction(restored, originals, self._config.reconstruction_norm)
 
-    def _ramp(self) -> tf.Tensor:
-        """Grows from 0 to 1: before attributes come off at all, restoring is to do nothing, and teaches just that."""
-        updates = tf.cast(self.updates + 1, self.generator_variables[0].dtype)
-        return tf.minimum(1.0, updates / max(self._config.ramp_updates, 1))
+    def _restoration_weight(self) -> tf.Tensor:
+        """Grows from 0: before attributes come off at all, restoring is to do nothing, and teaches just that."""
+        ramp = max(self._config.restoration_ramp_updates, 1)
+        grown = tf.minimum(1.0, tf.cast(self.updates + 1, self.generator_variables[0].dtype) / ramp)
+        return self._config.restoration_weight * grown
 
     def _attribute_weights(self, batch: Batch) -> tf.Tensor:
         weights = tf.one_hot(batch["attribute"], len(self._config.attributes), dtype=batch["y_a"].dtype)[:, None, :]
