@@ -17,6 +17,7 @@ flags.DEFINE_integer("image_size", None, "Side of the edited pictures; default: 
 flags.DEFINE_string("resize", "crop", "What becomes of pictures that are not square: crop, pad or stretch.")
 flags.DEFINE_string("encoding", "png", "Format of edited pictures: png or jpeg.")
 flags.DEFINE_string("precision", "float32", "Number format: float32, or mixed_float16 or mixed_bfloat16 for GPUs.")
+flags.DEFINE_bool("warmup", False, "Add requests that TF Serving runs before it answers; needs elegant-tf[serving].")
 
 
 def main(argv: list[str]) -> None:
@@ -34,7 +35,14 @@ def _export(argv: list[str]) -> str:
     launch.prepare_tensorflow()
     from elegant_tf.export.savedmodel import ExportOptions, export_savedmodel
 
-    options = ExportOptions(values.version, values.image_size, values.resize, values.encoding, values.precision)
+    options = ExportOptions(
+        version=values.version,
+        image_size=values.image_size,
+        resize=values.resize,
+        encoding=values.encoding,
+        precision=values.precision,
+        warmup=values.warmup,
+    )
     return str(export_savedmodel(values.run_dir, values.export_dir, options, values.step))
 
 

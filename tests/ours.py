@@ -8,7 +8,7 @@ import authors
 import numpy as np
 import tensorflow as tf
 
-from elegant_tf.config import preset
+from elegant_tf.config import Config, preset
 from elegant_tf.export.torch_layout import TorchParameter, torch_parameters
 from elegant_tf.latent import exchange
 from elegant_tf.losses import swap_labels
@@ -16,13 +16,15 @@ from elegant_tf.model import Elegant, MultiScaleDiscriminator, apply_residual
 from elegant_tf.training.step import Learner
 
 
-def make_learner(count: int, precision: str = "float32", replicas: int = 1) -> Learner:
-    """A learner of the `official` preset for the authors' inputs."""
+def config(count: int, precision: str = "float32") -> Config:
+    """The `official` preset for the authors' inputs."""
     names = tuple("abc"[:count])
-    config = preset(
-        "official", image_size=authors.SIZE, attributes=names, batch_size=authors.BATCH, precision=precision
-    )
-    return Learner(config, replicas)
+    return preset("official", image_size=authors.SIZE, attributes=names, batch_size=authors.BATCH, precision=precision)
+
+
+def make_learner(count: int, precision: str = "float32", replicas: int = 1) -> Learner:
+    """A learner of that configuration."""
+    return Learner(config(count, precision), replicas)
 
 
 def parameters(learner: Learner) -> dict[str, TorchParameter]:

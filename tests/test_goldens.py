@@ -11,6 +11,7 @@ import pytest
 import replicas
 import tensorflow as tf
 
+from elegant_tf.export.savedmodel import export_savedmodel
 from elegant_tf.latent import block_bounds
 from elegant_tf.training.checkpoint import Checkpoints
 
@@ -139,6 +140,19 @@ def test_learner_generates_the_same(start, golden, count):
     for names, values in ((("A1", "B1"), made.reconstructed), ("CD", made.edited)):
         for name, value in zip(names, tf.split(values, 2), strict=True):
             check(golden, f"u0/{name}", value.numpy().transpose(0, 3, 1, 2), 2e-5)
+
+
+def test_exported_model_edits_the_same(start, golden, count, tmp_path):
+    ours.config(count).save(tmp_path)
+    Checkpoints(start, tmp_path, 1).save(1)
+    model = tf.saved_model.load(str(export_savedmodel(tmp_path, tmp_path / "models")))
+    batch = ours.batch(count, 0)
+    weights = tf.one_hot(batch["attribute"], count)[:, None]
+    for name, image, exemplar in (("C", batch["a"], batch["b"]), ("D", batch["b"], batch["a"])):
+        made = model.signatures["edit"](images=image, exemplars=exemplar[:, None], weights=weights)
+        made = ours.channel_first(made)
+        check(golden, f"u0/{name}", made["edited"], 2e-5)
+        check(golden, f"u0/R_{name}", made["residual"], 2e-5)
 
 
 def test_decoder_without_skips(start, golden, count):

@@ -134,11 +134,3 @@ def test_help_lists_every_option():
     done = commands.run(["train.py", "--help"])
     for field in dataclasses.fields(Config):
         assert f"-{field.name}:" in done.stdout or f"[no]{field.name}:" in done.stdout, field.name
-
-
-def test_export_says_that_it_is_not_there_yet():
-    done = commands.run(["export_savedmodel.py", "--run_dir=runs/a b", "--export_dir=served"])
-    assert done.returncode == 2
-    assert "error: cannot export runs/a b to served" in done.stderr
-    assert "not there yet; until it is" in done.stderr
-    assert "Traceback" not in done.stderr

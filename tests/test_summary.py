@@ -64,3 +64,14 @@ def test_rows_after_the_step_resumed_from_are_dropped(tmp_path):
     second.progress(3, LOSSES, images=8)
     second.close()
     assert [row["step"] for row in rows(tmp_path)] == [1, 2, 3]
+
+
+def test_seconds_go_on_over_resumes(tmp_path):
+    early = {"step": 2, "seconds": 100.0, **LOSSES}
+    late = {"step": 4, "seconds": 900.0, **LOSSES}
+    (tmp_path / METRICS_FILE).write_text("".join(json.dumps(row) + "\n" for row in (early, late)), encoding="utf-8")
+    summary = Summary(tmp_path, steps=10, start=2)
+    summary.progress(3, LOSSES, images=8)
+    summary.close()
+    assert [row["step"] for row in rows(tmp_path)] == [2, 3]
+    assert 100 < rows(tmp_path)[-1]["seconds"] < 800

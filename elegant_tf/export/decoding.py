@@ -37,8 +37,7 @@ def decode_images(encoded: tf.Tensor, size: int, resize: str, name: str) -> tf.T
         uint8 RGB `[N, S, S, 3]`. Running it raises InvalidArgumentError on a picture that is none, damaged, or larger
         than `MAX_PIXELS`.
     """
-    encoded = ensure(encoded, tf.equal(tf.rank(encoded), 1), f"{name}: must be encoded pictures, strings [N]")
-    encoded = tf.reshape(encoded, [-1])
+    encoded = ensure(encoded, tf.size(encoded) > 0, f"{name}: must be one picture at least")
 
     def one(data: tf.Tensor) -> tf.Tensor:
         return square(_decode(data, name), size, resize)

@@ -17,6 +17,7 @@ import elegant_tf
 from elegant_tf.config import PRESETS, Config, preset
 from elegant_tf.errors import UserError
 from elegant_tf.export.decoding import RESIZES, decode_images, encode_images, ensure
+from elegant_tf.export.warmup import warmup_inputs, write_warmup
 from elegant_tf.images import check_image_size, to_float
 from elegant_tf.latent import exchange
 from elegant_tf.model import Elegant, apply_residual
@@ -40,7 +41,7 @@ class ExportOptions:
 
     `version`: the directory's number, the step if None; `image_size`: the run's if None; `resize`: crop, pad or
     stretch, what becomes of pictures that are not square; `encoding`: png or jpeg, of edited pictures; `precision`: the
-    number format of the convolutions.
+    number format of the convolutions; `warmup`: whether to add requests that TF Serving runs before it answers.
 
     Raises:
         UserError: a value is not allowed.
@@ -51,6 +52,7 @@ class ExportOptions:
     resize: str = "crop"
     encoding: str = "png"
     precision: str = "float32"
+    warmup: bool = False
 
     def __post_init__(self) -> None:
         choices = {"resize": RESIZES, "encoding": ENCODINGS, "precision": PRECISIONS}
@@ -78,8 +80,8 @@ def export_savedmodel(
         step: which checkpoint; None: the newest.
 
     Raises:
-        UserError: no such run or checkpoint, an image size that the run cannot take, the version exists already, or
-            it cannot be written.
+        UserError: no such run or checkpoint, an image size that the run cannot take, the version exists already, it
+            cannot be written, or what warm-up requests need is not installed.
     """
     options = options or ExportOptions()
     config = Config.load(run_dir)
@@ -167,7 +169,7 @@ def make_signatures(
         exemplars = _check_pixels(exemplars, "exemplars", 2**generator.depth)
         _check_counts(images=images, exemplars=exemplars, weights=weights)
         alike = tf.reduce_all(tf.equal(tf.shape(images)[-3:], tf.shape(exemplars)[-3:]))
-        exemplars = ensure(exemplars, alike, "exemplars: must be of the images' size")
+        exemplars = ensure(exemplars, alike, "exemplars: must have the size of images")
         same = tf.equal(tf.shape(exemplars)[1], tf.shape(weights)[1])
         weights = ensure(weights, same, "weights: must be [N, K, n] for exemplars [N, K, S, S, 3]")
         edited, residual = generator.edit(images, exemplars, weights)
@@ -252,6 +254,9 @@ def _save(generator: Elegant, options: ExportOptions, size: int, described: Mapp
     module.functions = signatures
     tf.saved_model.save(module, str(path), signatures=signatures)
     asset.unlink()
+    if options.warmup:
+        channels = generator.encoder.channels[-1]
+        write_warmup(path, warmup_inputs(size, len(generator.attributes), generator.depth, channels))
 
 
 def _spec(name: str, shape: list[int | None], dtype: tf.DType = tf.float32) -> tf.TensorSpec:
@@ -280,8 +285,9 @@ def _check_code(code: tf.Tensor, places: int, channels: int) -> tf.Tensor:
 
 def _check_pixels(images: tf.Tensor, name: str, multiple: int) -> tf.Tensor:
     height, width, channels = tf.unstack(tf.shape(images)[-3:])
-    right = tf.equal(channels, 3) & tf.equal(height, width) & (height > 0) & tf.equal(height % multiple, 0)
-    text = f"{name}: must be [..., S, S, 3] with S a multiple of {multiple}, not"
+    whole = tf.equal(height, width) & tf.equal(height % multiple, 0)
+    right = tf.equal(channels, 3) & whole & (tf.size(images) > 0)
+    text = f"{name}: must be [..., S, S, 3] with S a multiple of {multiple}, one at least, not"
     images = ensure(images, right, text, tf.shape(images))
     in_range = tf.reduce_all(tf.abs(images) <= 1.001)  # False for NaN, too
     images = ensure(images, in_range, f"{name}: must be numbers from -1 to 1")

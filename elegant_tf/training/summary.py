@@ -33,7 +33,7 @@ class Summary:
         self._start = start
         self._began = self._last = time.monotonic()
         self._writer = tf.summary.create_file_writer(str(self._run_dir / "summaries"))
-        self._drop_rows_after(start)
+        self._seconds_before = self._drop_rows_after(start)
 
     def progress(self, step: int, losses: Mapping[str, float], images: int) -> None:
         """Reports losses at a step, and the images (A and B) trained since the last report."""
@@ -46,7 +46,8 @@ class Summary:
         with self._writer.as_default(step=step):
             for name, value in {**losses, "images_per_second": rate}.items():
                 tf.summary.scalar(name, value)
-        row = {"step": step, "seconds": round(now - self._began, 3), "images_per_second": rate, **losses}
+        seconds = round(self._seconds_before + now - self._began, 3)
+        row = {"step": step, "seconds": seconds, "images_per_second": rate, **losses}
         with open(self._run_dir / METRICS_FILE, "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
@@ -64,14 +65,16 @@ class Summary:
         """Flushes what TensorBoard reads."""
         self._writer.close()
 
-    def _drop_rows_after(self, step: int) -> None:
+    def _drop_rows_after(self, step: int) -> float:
+        """Returns the seconds of training until then, as the last row that is left has them."""
         path = self._run_dir / METRICS_FILE
         if not path.exists():
-            return
+            return 0.0
         rows = [line for line in path.read_text(encoding="utf-8").splitlines() if _step(line) <= step]
         aside = path.with_suffix(".jsonl.part")
         aside.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
         os.replace(aside, path)
+        return float(json.loads(rows[-1]).get("seconds", 0.0)) if rows else 0.0
 
 
 def _step(line: str) -> float:

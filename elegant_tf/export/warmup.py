@@ -1,0 +1,61 @@
+"""Requests that TF Serving runs before it answers others, so that nobody waits for the first ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from elegant_tf.data.faces import make_face
+from elegant_tf.errors import UserError
+
+WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
+_STEPS = 2
+
+
+def warmup_inputs(size: int, attributes: int, depth: int, code_channels: int) -> dict[str, dict[str, tf.Tensor]]:
+    """Inputs of one request for every signature that edits, of drawn faces of side `size`."""
+    faces = np.stack([make_face(0, index).draw(size) for index in range(2)])
+    image, exemplar = (tf.io.encode_jpeg(face)[None] for face in faces)
+    pixels = tf.cast(faces, tf.float32) / 127.5 - 1.0
+    weights = tf.one_hot([0], attributes)
+    places = size // 2**depth
+    return {
+        "serving_default": {"image": image, "exemplar": exemplar, "weights": weights},
+        "edit": {"images": pixels[:1], "exemplars": pixels[None, 1:], "weights": weights[None]},
+        "encode": {"image": exemplar},
+        "edit_with_code": {"image": image, "code": tf.zeros([1, places, places, code_channels]), "weights": weights},
+        "interpolate": {"image": image, "exemplar": exemplar, "weights": weights, "steps": tf.constant(_STEPS)},
+    }
+
+
+def write_warmup(path: Path, inputs: Mapping[str, Mapping[str, tf.Tensor]]) -> None:
+    """Writes requests into a SavedModel's directory, where TF Serving looks for them.
+
+    Raises:
+        UserError: tensorflow-serving-api is not installed.
+    """
+    logs = list(_logs(inputs))
+    (path / WARMUP_FILE).parent.mkdir()
+    with tf.io.TFRecordWriter(str(path / WARMUP_FILE)) as writer:
+        for log in logs:
+            writer.write(log)
+
+
+def _logs(inputs: Mapping[str, Mapping[str, tf.Tensor]]) -> Iterator[bytes]:
+    try:
+        from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+    except ImportError:
+        raise UserError(
+            "warm-up requests need tensorflow-serving-api: pip install 'elegant-tf[serving]', or --nowarmup"
+        ) from None
+    for signature, tensors in inputs.items():
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name = "elegant"
+        request.model_spec.signature_name = signature
+        for name, tensor in tensors.items():
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(tensor.numpy()))
+        log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
+        yield log.SerializeToString()
