@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 from absl import app, flags
 
@@ -17,23 +19,26 @@ flags.DEFINE_integer("image_size", None, "Side of the edited pictures; default: 
 flags.DEFINE_string("resize", "crop", "What becomes of pictures that are not square: crop, pad or stretch.")
 flags.DEFINE_string("encoding", "png", "Format of edited pictures: png or jpeg.")
 flags.DEFINE_string("precision", "float32", "Number format: float32, or mixed_float16 or mixed_bfloat16 for GPUs.")
+flags.DEFINE_list("tflite", [], "Also write TFLite files of these kinds: float32, float16, dynamic_int8.")
 flags.DEFINE_bool("warmup", False, "Add requests that TF Serving runs before it answers; needs elegant-tf[serving].")
 
 
 def main(argv: list[str]) -> None:
     try:
-        print(_export(argv))
+        for path in _export(argv):
+            print(path)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
 
 
-def _export(argv: list[str]) -> str:
+def _export(argv: list[str]) -> Iterator[Path]:
     if len(argv) > 1:
         raise UserError(f"unexpected arguments: {' '.join(argv[1:])}; options start with --")
     values = flags.FLAGS
     launch.prepare_tensorflow()
     from elegant_tf.export.savedmodel import ExportOptions, export_savedmodel
+    from elegant_tf.export.tflite import export_tflite
 
     options = ExportOptions(
         version=values.version,
@@ -43,7 +48,12 @@ def _export(argv: list[str]) -> str:
         precision=values.precision,
         warmup=values.warmup,
     )
-    return str(export_savedmodel(values.run_dir, values.export_dir, options, values.step))
+    path = export_savedmodel(values.run_dir, values.export_dir, options, values.step)
+    yield path
+    if values.tflite:
+        out = path.parent / "tflite" / path.name  # TF Serving looks at directories named by numbers only.
+        export_tflite(values.run_dir, out, values.tflite, values.image_size, values.step)
+        yield out
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ def _run(options: Namespace) -> None:
         "evaluate": _evaluate,
         "import-torch": _import_torch,
         "export-torch": _export_torch,
+        "tflite": _tflite,
     }
     commands.get(options.command, _edit)(options)
 
@@ -111,6 +112,15 @@ def _export_torch(options: Namespace) -> None:
     print(*paths, sep="\n")
     if not discriminators:
         print("without D1 and D2: those of --conditioning=projection are not the authors'")
+
+
+def _tflite(options: Namespace) -> None:
+    Config.load(options.run)
+    launch.prepare_tensorflow()
+    from elegant_tf.export.tflite import export_tflite, to_markdown
+
+    rows = export_tflite(options.run, options.out, _names(options.kinds), options.image_size, options.step)
+    print(to_markdown(rows) + options.out)
 
 
 def _edited(

@@ -98,6 +98,15 @@ examples:
   elegant-tf export-torch --run runs/celeba --out theirs
 """
 
+TFLITE = """\
+Writes a run as TFLite files for phones into a new folder: one for each kind, with a report of how each differs from the
+Keras model and how fast it is in LiteRT. Needs LiteRT: pip install 'elegant-tf[tflite]'.
+
+examples:
+  elegant-tf tflite --run runs/demo --out phone
+  elegant-tf tflite --run runs/demo --out phone --kinds float16
+"""
+
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of a whole command line; `train` is there for the help only. Sets `command` to the name."""
@@ -116,6 +125,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_faces(_add(commands, "faces", "write drawn faces in CelebA's layout", FACES))
     _add_import_torch(_add(commands, "import-torch", "make a run of the authors' PyTorch files", IMPORT_TORCH))
     _add_export_torch(_add(commands, "export-torch", "write a run as the authors' PyTorch files", EXPORT_TORCH))
+    _add_tflite(_add(commands, "tflite", "write a run as TFLite files for phones", TFLITE))
     return parser
 
 
@@ -192,6 +202,19 @@ def _add_import_torch(parser: argparse.ArgumentParser) -> None:
 def _add_export_torch(parser: argparse.ArgumentParser) -> None:
     _add_run(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write the .pth files to")
+    parser.add_argument("--step", type=int, metavar="N", help="an older checkpoint (default: the newest)")
+
+
+def _add_tflite(parser: argparse.ArgumentParser) -> None:
+    _add_run(parser)
+    parser.add_argument("--out", required=True, metavar="DIR", help="a new folder to write")
+    parser.add_argument(
+        "--kinds",
+        default="float32,float16,dynamic_int8",
+        metavar="A,B",
+        help="float32, float16, dynamic_int8 (default: all)",
+    )
+    parser.add_argument("--image_size", type=int, metavar="S", help="side in pixels (default: the run's)")
     parser.add_argument("--step", type=int, metavar="N", help="an older checkpoint (default: the newest)")
 
 

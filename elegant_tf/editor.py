@@ -16,7 +16,7 @@ from elegant_tf.errors import UserError
 from elegant_tf.images import check_image_size, resize, to_float, to_uint8
 from elegant_tf.latent import exchange
 from elegant_tf.model import Elegant, apply_residual
-from elegant_tf.training.checkpoint import load_generator
+from elegant_tf.training.checkpoint import load_editing_generator
 from elegant_tf.weights import linear_weights, matrix_weights, swap_weights
 
 Images: TypeAlias = np.ndarray | Sequence[np.ndarray]
@@ -78,11 +78,7 @@ class Editor:
         config = Config.load(run_dir)
         image_size = config.image_size if image_size is None else image_size
         check_image_size(image_size, 2**config.depth)
-        # Mixed precision is for training: its weights are float32, and so is editing with them.
-        dtype = "float64" if config.precision == "float64" else "float32"
-        generator = Elegant(config.attributes, config.width, config.depth, dtype=dtype)
-        generator.build()
-        step = load_generator(generator, bool(config.ema_half_life), run_dir, step)
+        generator, step = load_editing_generator(config, run_dir, step)
         return cls(generator, image_size, step)
 
     @property

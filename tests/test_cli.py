@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,13 +16,6 @@ from elegant_tf.editor import Editor
 from elegant_tf.images import grid, read_image, resize
 
 SIZE = 32
-
-
-@pytest.fixture(autouse=True)
-def environment():
-    """What commands set for TensorFlow must not reach the processes of other tests."""
-    with mock.patch.dict(os.environ):
-        yield
 
 
 @pytest.fixture(scope="module")

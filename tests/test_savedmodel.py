@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -324,6 +326,64 @@ def test_the_script(tiny_run, tmp_path):
     done = commands.run([*script, "--version=3"])
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: --export_dir=")
+    if importlib.util.find_spec("ai_edge_litert"):
+        done = commands.run([*script, "--version=5", "--tflite=float16"])
+        assert done.stdout.splitlines() == [str(tmp_path / "m" / "5"), str(tmp_path / "m" / "tflite" / "5")]
+        assert (tmp_path / "m" / "tflite" / "5" / "elegant_float16.tflite").is_file()
     done = commands.run(["export_savedmodel.py", f"--run_dir={tmp_path}", f"--export_dir={tmp_path}"])
     assert done.returncode == 2
     assert "is not a run directory" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def server(exported, tmp_path_factory):
+    """A C program over TensorFlow's C API that runs `serving_default`; gives status, message and the edited picture."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    folder = tmp_path_factory.mktemp("server")
+    library = Path(tf.sysconfig.get_lib())
+    libraries = ["-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2", f"-Wl,-rpath,{library}"]
+    source = str(commands.ROOT / "tests" / "serve.c")
+    include = tf.sysconfig.get_include()
+    command = [compiler, source, f"-I{include}", f"-L{library}", *libraries, "-o", str(folder / "serve")]
+    subprocess.run(command, check=True)
+    with tf.compat.v1.Session(graph=tf.Graph()) as session:
+        model = tf.compat.v1.saved_model.load(session, ["serve"], str(exported))
+    signature = model.signature_def["serving_default"]
+    inputs = [signature.inputs[name].name.split(":")[0] for name in ("image", "exemplar", "weights")]
+    output = signature.outputs["edited_bytes"].name.split(":")
+
+    def run(image, exemplar, weights):
+        (folder / "image").write_bytes(image)
+        (folder / "exemplar").write_bytes(exemplar)
+        files = [str(folder / name) for name in ("image", "exemplar", "out")]
+        words = [str(folder / "serve"), str(exported), *inputs, *output, *files, *map(str, weights)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+        return done.returncode, done.stderr, folder / "out"
+
+    return run
+
+
+def test_a_c_program_serves_it(server, editor, faces):
+    status, message, out = server(encoded(faces[2], "JPEG"), encoded(faces[3]), [0, 1, 0])
+    assert status == 0, message
+    with Image.open(io.BytesIO(encoded(faces[2], "JPEG"))) as image:
+        expected = editor.swap(np.asarray(image), faces[3], ["Bangs"])
+    assert_close(decoded(out.read_bytes()), expected)
+
+
+@pytest.mark.parametrize(
+    ("image", "weights", "message"),
+    [
+        (b"no picture", [0, 1, 0], "image: is no JPEG"),
+        (GOOD[:100], [0, 1, 0], "image"),
+        (GOOD, [0, 1], "weights: must have 3 columns"),
+        (GOOD, [0, "nan", 1], "weights: must be finite"),
+    ],
+)
+def test_a_c_program_gets_invalid_argument(server, image, weights, message):
+    status, found, _ = server(image, GOOD, weights)
+    assert status == 3
+    assert "code 3: " in found  # INVALID_ARGUMENT
+    assert message in found

@@ -6,7 +6,6 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from unittest import mock
 
 import authors
 import commands
@@ -32,13 +31,6 @@ from benchmarks.plain_torch import PlainElegant  # noqa: E402 - it needs PyTorch
 STEP = 7
 WIDTH, SIZE = 4, 32
 NAMES = ("Bangs", "Eyeglasses", "Smiling")
-
-
-@pytest.fixture(autouse=True)
-def environment():
-    """What commands set for TensorFlow must not reach the processes of other tests."""
-    with mock.patch.dict(os.environ):
-        yield
 
 
 def plain(attributes: int = len(NAMES), size: int = SIZE, width: int = WIDTH, scale: float = 1.0) -> PlainElegant:

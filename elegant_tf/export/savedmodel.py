@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,11 +15,12 @@ import elegant_tf
 from elegant_tf.config import PRESETS, Config, preset
 from elegant_tf.errors import UserError
 from elegant_tf.export.decoding import RESIZES, decode_images, encode_images, ensure
+from elegant_tf.export.directory import new_directory
 from elegant_tf.export.warmup import warmup_inputs, write_warmup
 from elegant_tf.images import check_image_size, to_float
 from elegant_tf.latent import exchange
 from elegant_tf.model import Elegant, apply_residual
-from elegant_tf.training.checkpoint import load_generator
+from elegant_tf.training.checkpoint import load_editing_generator
 
 ENCODINGS = ("png", "jpeg")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
@@ -87,20 +86,13 @@ def export_savedmodel(
     config = Config.load(run_dir)
     size = options.image_size or config.image_size
     check_image_size(size, 2**config.depth)
-    generator, step = _load(config, run_dir, step, options.precision)
+    generator, step = load_for_export(config, run_dir, step, options.precision)
     target = Path(export_dir) / str(step if options.version is None else options.version)
     if os.path.lexists(target):
         raise UserError(f"--export_dir={export_dir}: has version {target.name} already; choose another --version")
     described = describe(config, options, size, step)
-    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
-    try:
-        aside.mkdir(parents=True)
+    with new_directory(target) as aside:
         _save(generator, options, size, described, aside)
-        os.replace(aside, target)
-    except (OSError, tf.errors.OpError) as error:
-        raise UserError(f"--export_dir={export_dir}: cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return target
 
 
@@ -229,15 +221,13 @@ def make_signatures(
     return {name: tf.function(function, input_signature=inputs) for name, (function, inputs) in specs.items()}
 
 
-def _load(config: Config, run_dir: str | os.PathLike[str], step: int | None, precision: str) -> tuple[Elegant, int]:
-    """The run's generator in another precision than it was trained in."""
-    kept = Elegant(
-        config.attributes, config.width, config.depth, dtype="float64" if config.precision == "float64" else "float32"
-    )
+def load_for_export(
+    config: Config, run_dir: str | os.PathLike[str], step: int | None, precision: str
+) -> tuple[Elegant, int]:
+    """The generator that the run edits with, to compute in `precision`, and its step."""
+    kept, step = load_editing_generator(config, run_dir, step)
     generator = Elegant(config.attributes, config.width, config.depth, dtype=precision)
-    for model in (kept, generator):
-        model.build()
-    step = load_generator(kept, bool(config.ema_half_life), run_dir, step)
+    generator.build()
     for variable, value in zip(generator.weights, kept.weights, strict=True):
         variable.assign(tf.cast(value.value, variable.dtype))
     return generator, step

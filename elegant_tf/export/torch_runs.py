@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import keras
 
 from elegant_tf.config import Config
 from elegant_tf.errors import UserError
+from elegant_tf.export.directory import new_directory
 from elegant_tf.export.torch_files import (
     NETWORKS,
     check_state_dict,
@@ -25,7 +24,7 @@ from elegant_tf.export.torch_files import (
 )
 from elegant_tf.export.torch_layout import TorchParameter, torch_parameters
 from elegant_tf.model import Elegant, MultiScaleDiscriminator
-from elegant_tf.training.checkpoint import Checkpoints, load_discriminator, load_generator
+from elegant_tf.training.checkpoint import Checkpoints, load_discriminator, load_editing_generator
 from elegant_tf.training.step import Learner
 
 
@@ -61,7 +60,9 @@ def import_run(
         for parameter in parameters[network]:
             parameter.assign(to_array(values[network][parameter.name]))
     learner.updates.assign(step * config.updates_per_step)
-    _write_run(learner, config, step, run_dir)
+    with new_directory(run_dir) as aside:
+        config.save(aside)
+        Checkpoints(learner, aside, config.checkpoints_kept).save(step)
     return networks
 
 
@@ -83,13 +84,10 @@ def export_run(
     """
     load_torch()
     config = Config.load(run_dir)
-    dtype = "float64" if config.precision == "float64" else "float32"
-    generator = Elegant(config.attributes, config.width, config.depth, dtype=dtype)
-    generator.build()
-    step = load_generator(generator, bool(config.ema_half_life), run_dir, step)
+    generator, step = load_editing_generator(config, run_dir, step)
     discriminator = None
     if config.conditioning == "planes":
-        discriminator = MultiScaleDiscriminator(config.width, config.conditioning, dtype=dtype)
+        discriminator = MultiScaleDiscriminator(config.width, config.conditioning, dtype=generator.dtype)
         discriminator.build((None, config.image_size, config.image_size, 3 + len(config.attributes)))
         load_discriminator(discriminator, run_dir, step)
     states = {
@@ -128,16 +126,3 @@ def _read(folder: Path, step: int, wanted: Mapping[str, list[TorchParameter]]) -
             f"--pth_dir={folder}: does not fit these --attributes, --image_size, --width and --depth:\n  {listed}"
         )
     return values
-
-
-def _write_run(learner: Learner, config: Config, step: int, run_dir: Path) -> None:
-    aside = run_dir.with_name(f".{run_dir.name}.{uuid.uuid4().hex}.part")
-    try:
-        aside.mkdir(parents=True)
-        config.save(aside)
-        Checkpoints(learner, aside, config.checkpoints_kept).save(step)
-        os.replace(aside, run_dir)
-    except OSError as error:
-        raise UserError(f"--run={run_dir}: cannot be written: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)

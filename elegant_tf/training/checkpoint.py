@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from elegant_tf.config import Config
 from elegant_tf.errors import UserError
 from elegant_tf.model import Elegant, MultiScaleDiscriminator
 from elegant_tf.training.step import Learner
@@ -78,6 +79,17 @@ def load_generator(generator: Elegant, averaged: bool, run_dir: str | os.PathLik
     """
     name = "averaged_variables" if averaged else "generator_variables"
     return _load(name, generator, run_dir, step)
+
+
+def load_editing_generator(
+    config: Config, run_dir: str | os.PathLike[str], step: int | None = None
+) -> tuple[Elegant, int]:
+    """The generator that a run edits with, averaged if it keeps averages, and its step; raises as `load_generator`."""
+    # Mixed precision is for training: its weights are float32, and so is editing with them.
+    dtype = "float64" if config.precision == "float64" else "float32"
+    generator = Elegant(config.attributes, config.width, config.depth, dtype=dtype)
+    generator.build()
+    return generator, load_generator(generator, bool(config.ema_half_life), run_dir, step)
 
 
 def load_discriminator(

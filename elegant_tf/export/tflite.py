@@ -1,0 +1,258 @@
+"""A run as TFLite files for phones, each compared with the Keras model in LiteRT before it is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from elegant_tf.config import Config
+from elegant_tf.data.faces import make_face
+from elegant_tf.errors import UserError
+from elegant_tf.export.directory import new_directory
+from elegant_tf.export.savedmodel import ExportOptions, describe, load_for_export
+from elegant_tf.images import check_image_size, to_float
+from elegant_tf.latent import exchange
+from elegant_tf.model import Elegant, apply_residual
+
+KINDS = ("float32", "float16", "dynamic_int8")
+PAIRS = 100
+
+# How far an edited pixel may be from the Keras model's, of 255; what is further off is not kept.
+ALLOWED = {"float32": 1.0, "float16": 2.0, "dynamic_int8": float("inf")}
+
+METADATA_NAME = "elegant_tf"
+_REPORT = "report"
+_THREADS = (1, 2, 4)
+_TIMED_RUNS = 10
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A file against the Keras model, on the pixels of edited pictures.
+
+    `max_difference`, `mean_difference`: of 255; `psnr`: dB; `megabytes`: the file's size, 1e6 bytes; `milliseconds`:
+    median time of a swap by number of threads.
+    """
+
+    kind: str
+    max_difference: float
+    mean_difference: float
+    psnr: float
+    megabytes: float
+    milliseconds: dict[int, float]
+
+
+def export_tflite(
+    run_dir: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    kinds: Sequence[str] = KINDS,
+    image_size: int | None = None,
+    step: int | None = None,
+    pairs: int = PAIRS,
+) -> list[Comparison]:
+    """Writes `elegant_KIND.tflite` for each kind into a new folder, and `report.json` and `report.md` beside them.
+
+    Each file has the signatures `swap` (`image`, `exemplar` `[1, S, S, 3]` in [-1, 1], `weights` `[1, n]` → `edited`),
+    `encode` (`image` → `code`) and `edit_with_code` (`image`, `code`, `weights` → `edited`), and among its metadata, as
+    `elegant_tf`, what `savedmodel.describe` says, in JSON.
+
+    Args:
+        run_dir: the run directory.
+        out: the folder to make.
+        kinds: of `KINDS`.
+        image_size: S; None: the run's.
+        step: which checkpoint; None: the newest.
+        pairs: how many pairs of drawn faces to compare on.
+
+    Raises:
+        UserError: LiteRT is missing, an unknown kind, no such run, the folder exists, or a file is further from the
+            Keras model than `ALLOWED`. Nothing is written then.
+    """
+    interpreter = _load_litert()
+    kinds = tuple(dict.fromkeys(kinds))
+    if not kinds or set(kinds) - set(KINDS):
+        raise UserError(f"--tflite={','.join(kinds)}: must be one or several of {', '.join(KINDS)}")
+    if os.path.lexists(out):
+        raise UserError(f"{out}: exists already; choose another folder for TFLite files")
+    config = Config.load(run_dir)
+    size = image_size or config.image_size
+    check_image_size(size, 2**config.depth)
+    generator, step = load_for_export(config, run_dir, step, "float32")
+    described = describe(config, ExportOptions(), size, step)
+    with new_directory(out) as folder:
+        return _write(generator, size, described, kinds, folder, interpreter, pairs)
+
+
+def to_markdown(rows: Sequence[Comparison]) -> str:
+    """The comparisons as a Markdown table."""
+    threads = sorted({count for row in rows for count in row.milliseconds})
+    head = ["file", "max difference / 255", "mean", "PSNR, dB", "MB", *(f"ms, {count} threads" for count in threads)]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for row in rows:
+        cells = [f"{row.max_difference:.3f}", f"{row.mean_difference:.4f}", f"{row.psnr:.1f}", f"{row.megabytes:.2f}"]
+        cells += [f"{row.milliseconds[count]:.1f}" for count in threads]
+        lines.append("| " + " | ".join([f"elegant_{row.kind}.tflite", *cells]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What `export_tflite` wrote into a file beside its weights."""
+    utils, _ = _flatbuffers()
+    model = utils.read_model(str(path))
+    entry = next(entry for entry in model.metadata if bytes(entry.name).decode() == METADATA_NAME)
+    return json.loads(bytes(model.buffers[entry.buffer].data).decode())
+
+
+def _load_litert() -> Callable[..., Any]:
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        raise UserError("TFLite files are checked in LiteRT: pip install 'elegant-tf[tflite]'") from None
+    return Interpreter
+
+
+def _flatbuffers() -> tuple[Any, Any]:
+    # TensorFlow's own reader and writer of TFLite files: there is no public one that adds metadata on Python 3.11.
+    from tensorflow.lite.python import schema_py_generated
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    return flatbuffer_utils, schema_py_generated
+
+
+def _write(
+    generator: Elegant,
+    size: int,
+    described: dict[str, Any],
+    kinds: Sequence[str],
+    folder: Path,
+    interpreter: Callable[..., Any],
+    pairs: int,
+) -> list[Comparison]:
+    functions = _functions(generator, size)
+    with tempfile.TemporaryDirectory() as saved:
+        module = tf.Module()
+        module.generator_variables = [variable.value for variable in generator.weights]
+        tf.saved_model.save(module, saved, signatures=functions)
+        for kind in kinds:
+            data = _with_metadata(_convert(saved, kind, list(functions)), described)
+            (folder / f"elegant_{kind}.tflite").write_bytes(data)
+    rows = [_compare(kind, folder, functions["swap"], interpreter, size, described, pairs) for kind in kinds]
+    for row in rows:
+        if not row.max_difference <= ALLOWED[row.kind]:
+            raise UserError(
+                f"{row.kind}: an edited pixel is {row.max_difference:.2f} of 255 from the Keras model's, "
+                f"more than {ALLOWED[row.kind]:g}; nothing is kept"
+            )
+    (folder / f"{_REPORT}.json").write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", "utf-8")
+    (folder / f"{_REPORT}.md").write_text(to_markdown(rows), "utf-8")
+    return rows
+
+
+def _functions(generator: Elegant, size: int) -> dict[str, tf.types.experimental.GenericFunction]:
+    places, channels = size // 2**generator.depth, generator.encoder.channels[-1]
+    image = tf.TensorSpec([1, size, size, 3], name="image")
+    exemplar = tf.TensorSpec([1, size, size, 3], name="exemplar")
+    code = tf.TensorSpec([1, places, places, channels], name="code")
+    weights = tf.TensorSpec([1, len(generator.attributes)], name="weights")
+
+    def encode(image):
+        return {"code": generator.encode(image)[0]}
+
+    def edit_with_code(image, code, weights):
+        own, skips = generator.encode(image)
+        changed = exchange(own, code[:, None], weights[:, None])
+        return {"edited": apply_residual(image, generator.decode(changed, own, skips))}
+
+    def swap(image, exemplar, weights):
+        return edit_with_code(image, encode(exemplar)["code"], weights)
+
+    specs = {
+        "swap": (swap, [image, exemplar, weights]),
+        "encode": (encode, [image]),
+        "edit_with_code": (edit_with_code, [image, code, weights]),
+    }
+    return {name: tf.function(function, input_signature=inputs) for name, (function, inputs) in specs.items()}
+
+
+def _convert(saved_model: str, kind: str, signatures: Sequence[str]) -> bytes:
+    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=list(signatures))
+    if kind != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if kind == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    return converter.convert()
+
+
+def _with_metadata(data: bytes, described: dict[str, Any]) -> bytes:
+    utils, schema = _flatbuffers()
+    model = utils.read_model_from_bytearray(bytearray(data))
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer.data = np.frombuffer(json.dumps(described).encode(), np.uint8)
+    entry.name, entry.buffer = METADATA_NAME, len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or []), entry]
+    return bytes(utils.convert_object_to_bytearray(model))
+
+
+def _compare(
+    kind: str,
+    folder: Path,
+    swap: Callable[..., dict[str, tf.Tensor]],
+    interpreter: Callable[..., Any],
+    size: int,
+    described: dict[str, Any],
+    pairs: int,
+) -> Comparison:
+    path = folder / f"elegant_{kind}.tflite"
+    run = interpreter(model_path=str(path), num_threads=2).get_signature_runner("swap")
+    differences = []
+    for inputs in _pairs(size, len(described["attributes"]), pairs):
+        expected = swap(**{name: tf.constant(value) for name, value in inputs.items()})["edited"].numpy()
+        differences.append((run(**inputs)["edited"] - expected) * 127.5)
+    difference = np.stack(differences).astype(np.float64)
+    noise = float(np.mean(difference**2))
+    return Comparison(
+        kind=kind,
+        max_difference=float(np.abs(difference).max()),
+        mean_difference=float(np.abs(difference).mean()),
+        psnr=float(10 * np.log10(255**2 / max(noise, 1e-12))),
+        megabytes=path.stat().st_size / 1e6,
+        milliseconds={count: _milliseconds(interpreter, path, size, described, count) for count in _threads()},
+    )
+
+
+def _threads() -> Iterator[int]:
+    return (count for count in _THREADS if count <= (os.cpu_count() or 1))
+
+
+def _milliseconds(
+    interpreter: Callable[..., Any], path: Path, size: int, described: dict[str, Any], threads: int
+) -> float:
+    run = interpreter(model_path=str(path), num_threads=threads).get_signature_runner("swap")
+    inputs = next(_pairs(size, len(described["attributes"]), 1))
+    times = []
+    for _ in range(_TIMED_RUNS + 1):
+        began = time.perf_counter()
+        run(**inputs)
+        times.append(time.perf_counter() - began)
+    return 1000 * float(np.median(times[1:]))
+
+
+def _pairs(size: int, attributes: int, count: int) -> Iterator[dict[str, np.ndarray]]:
+    """Drawn faces that training has not seen, whatever its seed; each pair moves another attribute."""
+    for index in range(count):
+        image, exemplar = (to_float(make_face(-1, 2 * index + other).draw(size))[None] for other in range(2))
+        yield {
+            "image": image,
+            "exemplar": exemplar,
+            "weights": np.eye(attributes, dtype=np.float32)[[index % attributes]],
+        }
