@@ -140,6 +140,7 @@ def test_an_imported_run_trains_on_as_theirs_does(tmp_path, size, width, count):
         assert float(found["generator"]) == pytest.approx(expected["loss_G"], rel=2e-5)
 
 
+@pytest.mark.slow
 def test_the_command_and_the_training_it_proposes(theirs, tmp_path, capsys):
     run = tmp_path / "a run"
     assert command(theirs, run) == 0

@@ -95,7 +95,7 @@ def export_tflite(
 def to_markdown(rows: Sequence[Comparison]) -> str:
     """The comparisons as a Markdown table."""
     threads = sorted({count for row in rows for count in row.milliseconds})
-    head = ["file", "max difference / 255", "mean", "PSNR, dB", "MB", *(f"ms, {count} threads" for count in threads)]
+    head = ["file", "max difference / 255", "mean", "PSNR, dB", "MB", *(f"ms, threads: {count}" for count in threads)]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
         cells = [f"{row.max_difference:.3f}", f"{row.mean_difference:.4f}", f"{row.psnr:.1f}", f"{row.megabytes:.2f}"]
