@@ -193,9 +193,8 @@ def test_average_forgets_half_in_its_half_life():
         np.testing.assert_allclose(after - before, 0.5, atol=1e-5)
 
 
-def test_without_averaging_the_generator_itself_edits():
+def test_without_a_half_life_there_is_no_average():
     _, learner = make()
-    assert learner.averaged is None
     assert learner.averaged is None
 
 

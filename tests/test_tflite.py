@@ -49,7 +49,7 @@ def test_files_and_report(written):
     assert rows[0].psnr > max(row.psnr for row in rows[1:])
     for row in rows:
         assert row.megabytes == pytest.approx((out / f"elegant_{row.kind}.tflite").stat().st_size / 1e6)
-        assert set(row.milliseconds) <= {1, 2, 4}
+        assert row.milliseconds[1] > 0
 
 
 @pytest.mark.parametrize("kind", ["float32", "float16"])
@@ -85,7 +85,7 @@ def test_a_file_too_far_off_leaves_nothing(litert, tiny_run, tmp_path, monkeypat
 
 
 def test_mistakes(litert, tiny_run, tmp_path, written):
-    with pytest.raises(UserError, match="--tflite=int4: must be one or several of float32"):
+    with pytest.raises(UserError, match="--kinds or --tflite=int4: must be one or several of float32"):
         tflite.export_tflite(tiny_run, tmp_path / "out", ["int4"])
     with pytest.raises(UserError, match="exists already"):
         tflite.export_tflite(tiny_run, written[0])

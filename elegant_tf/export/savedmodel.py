@@ -84,27 +84,26 @@ def export_savedmodel(
     """
     options = options or ExportOptions()
     config = Config.load(run_dir)
-    size = options.image_size or config.image_size
+    size = config.image_size if options.image_size is None else options.image_size
     check_image_size(size, 2**config.depth)
     generator, step = load_for_export(config, run_dir, step, options.precision)
     target = Path(export_dir) / str(step if options.version is None else options.version)
     if os.path.lexists(target):
         raise UserError(f"--export_dir={export_dir}: has version {target.name} already; choose another --version")
-    described = describe(config, options, size, step)
+    described = {**describe(config, size, step), "export": asdict(options)}
     with new_directory(target) as aside:
         _save(generator, options, size, described, aside)
     return target
 
 
-def describe(config: Config, options: ExportOptions, size: int, step: int) -> dict:
-    """What travels in the model beside its weights, as JSON values."""
+def describe(config: Config, size: int, step: int) -> dict:
+    """What travels in an exported model beside its weights, as JSON values."""
     return {
         "attributes": list(config.attributes),
         "image_size": size,
         "value_range": [-1.0, 1.0],
         "step": step,
         "preset": preset_of(config),
-        "export": {**asdict(options), "image_size": size},
         "config": json.loads(config.to_json()),
         "licence": LICENCE,
         "elegant_tf": elegant_tf.__version__,
@@ -136,7 +135,7 @@ def make_signatures(
       `[N, S, S, 3]` in [-1, 1] and `edited_bytes` `[N]`.
     - `interpolate`: `image`, `exemplar` `[N]`; `weights` `[N, n]`; `steps` m, int32 → `edited_bytes` `[N, m]`, of which
       the last are those of `serving_default`.
-    - `metadata`: → `json`, what `describe` says; `attributes` `[n]`.
+    - `metadata`: → `json`, what `describe` says and how it was exported; `attributes` `[n]`.
     """
     count = len(generator.attributes)
     code_channels = generator.encoder.channels[-1]

@@ -18,7 +18,7 @@ from elegant_tf.config import Config
 from elegant_tf.data.faces import make_face
 from elegant_tf.errors import UserError
 from elegant_tf.export.directory import new_directory
-from elegant_tf.export.savedmodel import ExportOptions, describe, load_for_export
+from elegant_tf.export.savedmodel import describe, load_for_export
 from elegant_tf.images import check_image_size, to_float
 from elegant_tf.latent import exchange
 from elegant_tf.model import Elegant, apply_residual
@@ -80,14 +80,14 @@ def export_tflite(
     interpreter = _load_litert()
     kinds = tuple(dict.fromkeys(kinds))
     if not kinds or set(kinds) - set(KINDS):
-        raise UserError(f"--tflite={','.join(kinds)}: must be one or several of {', '.join(KINDS)}")
+        raise UserError(f"--kinds or --tflite={','.join(kinds)}: must be one or several of {', '.join(KINDS)}")
     if os.path.lexists(out):
         raise UserError(f"{out}: exists already; choose another folder for TFLite files")
     config = Config.load(run_dir)
-    size = image_size or config.image_size
+    size = config.image_size if image_size is None else image_size
     check_image_size(size, 2**config.depth)
     generator, step = load_for_export(config, run_dir, step, "float32")
-    described = describe(config, ExportOptions(), size, step)
+    described = describe(config, size, step)
     with new_directory(out) as folder:
         return _write(generator, size, described, kinds, folder, interpreter, pairs)
 

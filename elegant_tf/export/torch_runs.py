@@ -50,7 +50,7 @@ def import_run(
     if step < 0:
         raise UserError(f"--step={step}: must be 0 or more")
     run_dir = Path(run_dir)
-    check_new(run_dir)
+    _check_new(run_dir)
     networks = find_networks(pth_dir, step)
     keras.utils.set_random_seed(config.seed)
     learner = Learner(config)
@@ -97,7 +97,7 @@ def export_run(
     return write_state_dicts(out, step, states), discriminator is not None
 
 
-def check_new(run_dir: str | os.PathLike[str]) -> None:
+def _check_new(run_dir: str | os.PathLike[str]) -> None:
     """Raises UserError if there is something at `run_dir` already."""
     if os.path.lexists(run_dir) and not (os.path.isdir(run_dir) and not os.listdir(run_dir)):
         raise UserError(f"--run={run_dir}: exists already; choose a new directory")

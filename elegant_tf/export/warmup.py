@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from elegant_tf.data.faces import make_face
 from elegant_tf.errors import UserError
+from elegant_tf.images import to_float
 
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 _STEPS = 2
@@ -19,7 +20,7 @@ def warmup_inputs(size: int, attributes: int, depth: int, code_channels: int) ->
     """Inputs of one request for every signature that edits, of drawn faces of side `size`."""
     faces = np.stack([make_face(0, index).draw(size) for index in range(2)])
     image, exemplar = (tf.io.encode_jpeg(face)[None] for face in faces)
-    pixels = tf.cast(faces, tf.float32) / 127.5 - 1.0
+    pixels = tf.constant(to_float(faces))
     weights = tf.one_hot([0], attributes)
     places = size // 2**depth
     return {
