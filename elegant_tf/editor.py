@@ -14,8 +14,7 @@ import tensorflow as tf
 from elegant_tf.config import Config
 from elegant_tf.errors import UserError
 from elegant_tf.images import check_image_size, resize, to_float, to_uint8
-from elegant_tf.latent import exchange
-from elegant_tf.model import Elegant, apply_residual
+from elegant_tf.model import Elegant
 from elegant_tf.training.checkpoint import load_editing_generator
 from elegant_tf.weights import linear_weights, matrix_weights, swap_weights
 
@@ -222,8 +221,7 @@ class Editor:
         exemplars: tf.Tensor,
         weights: tf.Tensor,
     ) -> tf.Tensor:
-        residual = self._generator.decode(exchange(code, exemplars, weights), code, skips)
-        return apply_residual(self._to_model(images), residual)
+        return self._generator.edit_encoded(self._to_model(images), code, skips, exemplars, weights)[0]
 
     def _to_model(self, images: tf.Tensor) -> tf.Tensor:
         return to_float(tf.cast(images, self._generator.variable_dtype))

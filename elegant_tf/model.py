@@ -66,7 +66,19 @@ class Elegant(keras.Model):
         exemplar_codes, _ = self.encode(tf.reshape(exemplars, [-1, shape[2], shape[3], 3]))
         exemplar_codes = tf.reshape(exemplar_codes, tf.concat([shape[:2], tf.shape(code)[1:3], [code.shape[-1]]], 0))
         exemplar_codes = tf.ensure_shape(exemplar_codes, [None, None, None, None, code.shape[-1]])
-        residual = self.decode(exchange(code, exemplar_codes, weights), code, skips)
+        return self.edit_encoded(images, code, skips, exemplar_codes, weights)
+
+    def edit_encoded(
+        self,
+        images: tf.Tensor,
+        code: tf.Tensor,
+        skips: Sequence[tf.Tensor],
+        exemplar_codes: tf.Tensor,
+        weights: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """`edit` for images whose code and skips are known, and exemplar codes `[N, K, h, w, C]`."""
+        changed = exchange(code, tf.cast(exemplar_codes, code.dtype), weights)
+        residual = self.decode(changed, code, skips)
         return apply_residual(images, residual), residual
 
     def call(self, images: tf.Tensor, exemplars: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

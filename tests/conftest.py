@@ -45,3 +45,27 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     Trainer(config, run_dir).train()
     return run_dir
+
+
+@pytest.fixture(scope="session")
+def tiny_export(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The SavedModel of `tiny_run`, of version 4."""
+    from elegant_tf.export.savedmodel import export_savedmodel
+
+    return export_savedmodel(tiny_run, tmp_path_factory.mktemp("models") / "elegant")
+
+
+@pytest.fixture(scope="session")
+def signatures(tiny_export: Path):
+    """The served functions of `tiny_export`."""
+    import tensorflow as tf
+
+    return tf.saved_model.load(str(tiny_export)).signatures
+
+
+@pytest.fixture(scope="session")
+def tiny_editor(tiny_run: Path):
+    """The Editor of `tiny_run`."""
+    from elegant_tf.editor import Editor
+
+    return Editor.load(tiny_run)

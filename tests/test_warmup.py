@@ -9,8 +9,6 @@ from elegant_tf.errors import UserError
 from elegant_tf.export.savedmodel import ExportOptions, export_savedmodel
 from elegant_tf.export.warmup import WARMUP_FILE
 
-SIGNATURES = ["serving_default", "edit", "encode", "edit_with_code", "interpolate"]
-
 
 def test_without_the_extra_it_says_what_to_install(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
@@ -30,5 +28,4 @@ def test_every_request_is_answered_by_the_model_beside_it(tiny_run, tmp_path):
         answer = signatures[request.model_spec.signature_name](**inputs)
         assert all(tf.size(value) > 0 for value in answer.values())
         asked.append(request.model_spec.signature_name)
-    assert asked == SIGNATURES
-    assert set(signatures) == {*SIGNATURES, "metadata"}
+    assert sorted(asked) == sorted(signatures)

@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import tensorflow as tf
 
 import elegant_tf
 from elegant_tf.config import PRESETS, Config, preset
 from elegant_tf.errors import UserError
-from elegant_tf.export.decoding import RESIZES, decode_images, encode_images, ensure
+from elegant_tf.export.decoding import RESIZES
 from elegant_tf.export.directory import new_directory
+from elegant_tf.export.signatures import make_signatures
 from elegant_tf.export.warmup import warmup_inputs, write_warmup
-from elegant_tf.images import check_image_size, to_float
-from elegant_tf.latent import exchange
-from elegant_tf.model import Elegant, apply_residual
+from elegant_tf.images import check_image_size
+from elegant_tf.latent import block_bounds
+from elegant_tf.model import Elegant
 from elegant_tf.training.checkpoint import load_editing_generator
 
 ENCODINGS = ("png", "jpeg")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 METADATA_FILE = "metadata.json"
-MAX_STEPS = 64
 LICENCE = "The program is MIT-licensed. Weights are bound by the terms of the images that they were trained on."
 
 # What may differ from a preset in a run that is still called after it.
 _NOT_OF_PRESETS = {"attributes", "image_size", "seed", "batch_size", "faces_count"}
-
-Signature: TypeAlias = Callable[..., dict[str, tf.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -100,6 +97,8 @@ def describe(config: Config, size: int, step: int) -> dict:
     """What travels in an exported model beside its weights, as JSON values."""
     return {
         "attributes": list(config.attributes),
+        # Where each attribute's channels of a code begin and end, for who joins codes of several exemplars.
+        "block_bounds": block_bounds(config.code_channels, len(config.attributes)).tolist(),
         "image_size": size,
         "value_range": [-1.0, 1.0],
         "step": step,
@@ -117,107 +116,6 @@ def preset_of(config: Config) -> str:
         if set(preset(name).differences(config)) <= _NOT_OF_PRESETS:
             return name
     return "custom"
-
-
-def make_signatures(
-    generator: Elegant, size: int, resize: str, encoding: str, described: Mapping
-) -> dict[str, tf.types.experimental.GenericFunction]:
-    """The model's functions by signature name. Wrong inputs raise InvalidArgumentError, which names them.
-
-    n attributes, pictures of side S, a code of h x w places and C channels:
-
-    - `serving_default`: `image`, `exemplar`, encoded pictures, strings `[N]`; `weights` `[N, n]` → `edited_bytes`
-      `[N]`.
-    - `edit`: `images` `[N, S', S', 3]` in [-1, 1], S' any multiple of `2 ** depth`; `exemplars` `[N, K, S', S', 3]`;
-      `weights` `[N, K, n]` → `edited` and `residual`, as the images.
-    - `encode`: `image` `[N]` → `code` `[N, h, w, C]`.
-    - `edit_with_code`: `image` `[N]`, or `[1]` for all; `code` `[N, h, w, C]`; `weights` `[N, n]` → `edited`
-      `[N, S, S, 3]` in [-1, 1] and `edited_bytes` `[N]`.
-    - `interpolate`: `image`, `exemplar` `[N]`; `weights` `[N, n]`; `steps` m, int32 → `edited_bytes` `[N, m]`, of which
-      the last are those of `serving_default`.
-    - `metadata`: → `json`, what `describe` says and how it was exported; `attributes` `[n]`.
-    """
-    count = len(generator.attributes)
-    code_channels = generator.encoder.channels[-1]
-    places = size // 2**generator.depth
-
-    def decode(encoded: tf.Tensor, name: str) -> tf.Tensor:
-        return to_float(tf.cast(decode_images(encoded, size, resize, name), tf.float32))
-
-    def encode_result(images: tf.Tensor) -> tf.Tensor:
-        return encode_images(_to_pixels(images), encoding)
-
-    def swap(image, exemplar, weights):
-        weights = _check_weights(weights, count)
-        _check_counts(image=image, exemplar=exemplar, weights=weights)
-        images, exemplars = decode(image, "image"), decode(exemplar, "exemplar")
-        edited, _ = generator.edit(images, exemplars[:, None], weights[:, None])
-        return {"edited_bytes": encode_result(edited)}
-
-    def edit(images, exemplars, weights):
-        weights = _check_weights(weights, count)
-        images = _check_pixels(images, "images", 2**generator.depth)
-        exemplars = _check_pixels(exemplars, "exemplars", 2**generator.depth)
-        _check_counts(images=images, exemplars=exemplars, weights=weights)
-        alike = tf.reduce_all(tf.equal(tf.shape(images)[-3:], tf.shape(exemplars)[-3:]))
-        exemplars = ensure(exemplars, alike, "exemplars: must have the size of images")
-        same = tf.equal(tf.shape(exemplars)[1], tf.shape(weights)[1])
-        weights = ensure(weights, same, "weights: must be [N, K, n] for exemplars [N, K, S, S, 3]")
-        edited, residual = generator.edit(images, exemplars, weights)
-        return {"edited": edited, "residual": residual}
-
-    def encode(image):
-        return {"code": tf.cast(generator.encode(decode(image, "image"))[0], tf.float32)}
-
-    def edit_with_code(image, code, weights):
-        weights, code = _check_weights(weights, count), _check_code(code, places, code_channels)
-        _check_counts(code=code, weights=weights)
-        pictures, edits = tf.size(image), tf.shape(code)[0]
-        one_or_each = tf.equal(pictures, 1) | tf.equal(pictures, edits)
-        image = ensure(image, one_or_each, "image: must be one picture, or one for each code, not", pictures)
-        images = decode(image, "image")
-        own, skips = generator.encode(images)
-        times = tf.where(tf.equal(pictures, edits), 1, edits)
-        images, own, *skips = (tf.repeat(value, times, axis=0) for value in (images, own, *skips))
-        changed = exchange(own, tf.cast(code, own.dtype)[:, None], weights[:, None])
-        edited = apply_residual(images, generator.decode(changed, own, skips))
-        return {"edited": edited, "edited_bytes": encode_result(edited)}
-
-    def interpolate(image, exemplar, weights, steps):
-        weights = _check_weights(weights, count)
-        _check_counts(image=image, exemplar=exemplar, weights=weights)
-        steps = ensure(steps, (steps >= 1) & (steps <= MAX_STEPS), f"steps: must be 1 to {MAX_STEPS}, not", steps)
-        images = decode(image, "image")
-        own, skips = generator.encode(images)
-        theirs, _ = generator.encode(decode(exemplar, "exemplar"))
-        shares = tf.cast(tf.range(1, steps + 1), tf.float32) / tf.cast(steps, tf.float32)
-        weights = tf.reshape(weights[:, None] * shares[:, None], [-1, 1, count])
-        images, own, theirs, *skips = (tf.repeat(value, steps, axis=0) for value in (images, own, theirs, *skips))
-        edited = apply_residual(images, generator.decode(exchange(own, theirs[:, None], weights), own, skips))
-        return {"edited_bytes": tf.reshape(encode_result(edited), [-1, steps])}
-
-    def metadata():
-        return {"json": tf.constant(json.dumps(described)), "attributes": tf.constant(described["attributes"])}
-
-    image, exemplar = _spec("image", [None], tf.string), _spec("exemplar", [None], tf.string)
-    # Sizes stay open here and are checked in the graph: servers do not hold inputs against these shapes.
-    weights = _spec("weights", [None, None])
-    specs: dict[str, tuple[Signature, list[tf.TensorSpec]]] = {
-        "serving_default": (swap, [image, exemplar, weights]),
-        "edit": (
-            edit,
-            [
-                _spec("images", [None, None, None, None]),
-                _spec("exemplars", [None, None, None, None, None]),
-                _spec("weights", [None, None, None]),
-            ],
-        ),
-        "encode": (encode, [image]),
-        "edit_with_code": (edit_with_code, [image, _spec("code", [None, None, None, None]), weights]),
-        "interpolate": (interpolate, [image, exemplar, weights, _spec("steps", [], tf.int32)]),
-        "metadata": (metadata, []),
-    }
-    return {name: tf.function(function, input_signature=inputs) for name, (function, inputs) in specs.items()}
 
 
 def load_for_export(
@@ -246,44 +144,3 @@ def _save(generator: Elegant, options: ExportOptions, size: int, described: Mapp
     if options.warmup:
         channels = generator.encoder.channels[-1]
         write_warmup(path, warmup_inputs(size, len(generator.attributes), generator.depth, channels))
-
-
-def _spec(name: str, shape: list[int | None], dtype: tf.DType = tf.float32) -> tf.TensorSpec:
-    return tf.TensorSpec(shape, dtype, name=name)
-
-
-def _to_pixels(images: tf.Tensor) -> tf.Tensor:
-    """`images.to_uint8` in a graph."""
-    return tf.cast(tf.clip_by_value(tf.round((tf.cast(images, tf.float32) + 1.0) * 127.5), 0.0, 255.0), tf.uint8)
-
-
-def _check_weights(weights: tf.Tensor, count: int) -> tf.Tensor:
-    """Weights whose last axis is n, statically."""
-    right = tf.equal(tf.shape(weights)[-1], count)
-    weights = ensure(weights, right, f"weights: must have {count} columns, one for each attribute:", tf.shape(weights))
-    weights = ensure(weights, tf.reduce_all(tf.math.is_finite(weights)), "weights: must be finite numbers")
-    return tf.ensure_shape(weights, [*weights.shape[:-1], count])
-
-
-def _check_code(code: tf.Tensor, places: int, channels: int) -> tf.Tensor:
-    right = tf.reduce_all(tf.equal(tf.shape(code)[1:], [places, places, channels]))
-    code = ensure(code, right, f"code: must be [N, {places}, {places}, {channels}], not", tf.shape(code))
-    code = ensure(code, tf.reduce_all(tf.math.is_finite(code)), "code: must be finite numbers")
-    return tf.ensure_shape(code, [None, places, places, channels])
-
-
-def _check_pixels(images: tf.Tensor, name: str, multiple: int) -> tf.Tensor:
-    height, width, channels = tf.unstack(tf.shape(images)[-3:])
-    whole = tf.equal(height, width) & tf.equal(height % multiple, 0)
-    right = tf.equal(channels, 3) & whole & (tf.size(images) > 0)
-    text = f"{name}: must be [..., S, S, 3] with S a multiple of {multiple}, one at least, not"
-    images = ensure(images, right, text, tf.shape(images))
-    in_range = tf.reduce_all(tf.abs(images) <= 1.001)  # False for NaN, too
-    images = ensure(images, in_range, f"{name}: must be numbers from -1 to 1")
-    return tf.ensure_shape(images, [*images.shape[:-1], 3])
-
-
-def _check_counts(**inputs: tf.Tensor) -> None:
-    (first, count), *others = ((name, tf.shape(value)[0]) for name, value in inputs.items())
-    for name, other in others:
-        tf.debugging.Assert(tf.equal(count, other), [f"{name}: must be as many as {first}:", other, count])

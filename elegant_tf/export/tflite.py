@@ -20,8 +20,7 @@ from elegant_tf.errors import UserError
 from elegant_tf.export.directory import new_directory
 from elegant_tf.export.savedmodel import describe, load_for_export
 from elegant_tf.images import check_image_size, to_float
-from elegant_tf.latent import exchange
-from elegant_tf.model import Elegant, apply_residual
+from elegant_tf.model import Elegant
 
 KINDS = ("float32", "float16", "dynamic_int8")
 PAIRS = 100
@@ -169,8 +168,7 @@ def _functions(generator: Elegant, size: int) -> dict[str, tf.types.experimental
 
     def edit_with_code(image, code, weights):
         own, skips = generator.encode(image)
-        changed = exchange(own, code[:, None], weights[:, None])
-        return {"edited": apply_residual(image, generator.decode(changed, own, skips))}
+        return {"edited": generator.edit_encoded(image, own, skips, code[:, None], weights[:, None])[0]}
 
     def swap(image, exemplar, weights):
         return edit_with_code(image, encode(exemplar)["code"], weights)

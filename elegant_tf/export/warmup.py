@@ -17,18 +17,20 @@ _STEPS = 2
 
 
 def warmup_inputs(size: int, attributes: int, depth: int, code_channels: int) -> dict[str, dict[str, tf.Tensor]]:
-    """Inputs of one request for every signature that edits, of drawn faces of side `size`."""
+    """Inputs of one request for every signature, of drawn faces of side `size`."""
     faces = np.stack([make_face(0, index).draw(size) for index in range(2)])
     image, exemplar = (tf.io.encode_jpeg(face)[None] for face in faces)
     pixels = tf.constant(to_float(faces))
     weights = tf.one_hot([0], attributes)
-    places = size // 2**depth
+    code = tf.zeros([1, size // 2**depth, size // 2**depth, code_channels])
     return {
         "serving_default": {"image": image, "exemplar": exemplar, "weights": weights},
         "edit": {"images": pixels[:1], "exemplars": pixels[None, 1:], "weights": weights[None]},
         "encode": {"image": exemplar},
-        "edit_with_code": {"image": image, "code": tf.zeros([1, places, places, code_channels]), "weights": weights},
-        "interpolate": {"image": image, "exemplar": exemplar, "weights": weights, "steps": tf.constant(_STEPS)},
+        "edit_with_code": {"image": image, "code": code, "weights": weights},
+        "edit_with_codes": {"image": image, "codes": code[:, None], "weights": weights[:, None]},
+        "interpolate": {"image": image, "exemplar": exemplar, "weights": weights, "steps": tf.constant([_STEPS])},
+        "metadata": {"id": tf.constant([0])},
     }
 
 

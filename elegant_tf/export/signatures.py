@@ -1,0 +1,171 @@
+"""The functions of an exported model: pictures as bytes in and out, every input checked in the graph."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+import tensorflow as tf
+
+from elegant_tf.export.decoding import decode_images, encode_images, ensure
+from elegant_tf.images import to_float
+from elegant_tf.model import Elegant
+
+MAX_STEPS = 64
+
+Signature: TypeAlias = Callable[..., dict[str, tf.Tensor]]
+
+
+def make_signatures(
+    generator: Elegant, size: int, resize: str, encoding: str, described: Mapping
+) -> dict[str, tf.types.experimental.GenericFunction]:
+    """The model's functions by signature name. Wrong inputs raise InvalidArgumentError, which names them.
+
+    The first axis of every input and output is N, as a server that joins requests to batches needs it. n attributes,
+    pictures of side S, codes of h x w places and C channels:
+
+    - `serving_default`: `image`, `exemplar`, encoded pictures, strings `[N]`; `weights` `[N, n]` → `edited_bytes`
+      `[N]`.
+    - `edit`: `images` `[N, S', S', 3]` in [-1, 1], S' any multiple of `2 ** depth`; `exemplars` `[N, K, S', S', 3]`;
+      `weights` `[N, K, n]` → `edited` and `residual`, as the images.
+    - `encode`: `image` `[N]` → `code` `[N, h, w, C]`.
+    - `edit_with_code`: `image` `[N]`; `code` `[N, h, w, C]`; `weights` `[N, n]` → `edited` `[N, S, S, 3]` in [-1, 1]
+      and `edited_bytes` `[N]`.
+    - `edit_with_codes`: the same with M codes for each picture, each by itself: `codes` `[N, M, h, w, C]`; `weights`
+      `[N, M, n]` → `edited` `[N, M, S, S, 3]` and `edited_bytes` `[N, M]`.
+    - `interpolate`: `image`, `exemplar` `[N]`; `weights` `[N, n]`; `steps`, int32 `[N]` → `edited_bytes` `[N, m]`, m
+      the most steps: weights times 1/steps … 1; a row of fewer steps ends with its last picture repeated.
+    - `metadata`: `id`, any int32 `[N]` → `json` `[N]`, what `savedmodel.describe` says and how it was exported;
+      `attributes` `[N, n]`.
+    """
+    count = len(generator.attributes)
+    code_shape = [size // 2**generator.depth] * 2 + [generator.encoder.channels[-1]]
+
+    def decode(encoded: tf.Tensor, name: str) -> tf.Tensor:
+        return to_float(tf.cast(decode_images(encoded, size, resize, name), tf.float32))
+
+    def encode_result(images: tf.Tensor) -> tf.Tensor:
+        pictures = encode_images(_to_pixels(tf.reshape(images, [-1, size, size, 3])), encoding)
+        return tf.reshape(pictures, tf.shape(images)[:-3])
+
+    def edit_with_each(images: tf.Tensor, codes: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        """Images `[N, S, S, 3]`, each with each of its codes `[N, M, h, w, C]`: `[N, M, S, S, 3]`."""
+        many = tf.shape(codes)[1]
+        own, skips = generator.encode(images)
+        images, own, *skips = (tf.repeat(value, many, axis=0) for value in (images, own, *skips))
+        codes, weights = tf.reshape(codes, [-1, 1, *code_shape]), tf.reshape(weights, [-1, 1, count])
+        edited, _ = generator.edit_encoded(images, own, skips, codes, weights)
+        return tf.reshape(edited, [-1, many, size, size, 3])
+
+    def swap(image, exemplar, weights):
+        weights = _check_weights(weights, count)
+        _check_counts(image=image, exemplar=exemplar, weights=weights)
+        images, exemplars = decode(image, "image"), decode(exemplar, "exemplar")
+        edited, _ = generator.edit(images, exemplars[:, None], weights[:, None])
+        return {"edited_bytes": encode_result(edited)}
+
+    def edit(images, exemplars, weights):
+        weights = _check_weights(weights, count)
+        images = _check_pixels(images, "images", 2**generator.depth)
+        exemplars = _check_pixels(exemplars, "exemplars", 2**generator.depth)
+        _check_counts(images=images, exemplars=exemplars, weights=weights)
+        alike = tf.reduce_all(tf.equal(tf.shape(images)[-3:], tf.shape(exemplars)[-3:]))
+        exemplars = ensure(exemplars, alike, "exemplars: must have the size of images")
+        same = tf.equal(tf.shape(exemplars)[1], tf.shape(weights)[1])
+        weights = ensure(weights, same, "weights: must be [N, K, n] for exemplars [N, K, S, S, 3]")
+        edited, residual = generator.edit(images, exemplars, weights)
+        return {"edited": edited, "residual": residual}
+
+    def encode(image):
+        return {"code": tf.cast(generator.encode(decode(image, "image"))[0], tf.float32)}
+
+    def edit_with_codes(image, codes, weights):
+        weights, codes = _check_weights(weights, count), _check_codes(codes, "codes", code_shape)
+        _check_counts(image=image, codes=codes, weights=weights)
+        same = tf.equal(tf.shape(codes)[1], tf.shape(weights)[1])
+        weights = ensure(weights, same, "weights: must be [N, M, n] for codes [N, M, h, w, C]")
+        edited = edit_with_each(decode(image, "image"), codes, weights)
+        return {"edited": edited, "edited_bytes": encode_result(edited)}
+
+    def edit_with_code(image, code, weights):
+        weights, code = _check_weights(weights, count), _check_codes(code, "code", code_shape)
+        _check_counts(image=image, code=code, weights=weights)
+        edited = edit_with_each(decode(image, "image"), code[:, None], weights[:, None])[:, 0]
+        return {"edited": edited, "edited_bytes": encode_result(edited)}
+
+    def interpolate(image, exemplar, weights, steps):
+        weights = _check_weights(weights, count)
+        _check_counts(image=image, exemplar=exemplar, weights=weights, steps=steps)
+        in_range = tf.reduce_all((steps >= 1) & (steps <= MAX_STEPS))
+        steps = ensure(steps, in_range, f"steps: must be 1 to {MAX_STEPS}, not", steps)
+        numbers = tf.cast(tf.range(1, tf.reduce_max(steps) + 1), tf.float32)
+        shares = tf.minimum(numbers / tf.cast(steps, tf.float32)[:, None], 1.0)
+        codes, _ = generator.encode(decode(exemplar, "exemplar"))
+        codes = tf.repeat(codes[:, None], tf.size(numbers), axis=1)
+        edited = edit_with_each(decode(image, "image"), codes, shares[:, :, None] * weights[:, None])
+        return {"edited_bytes": encode_result(edited)}
+
+    def metadata(id):
+        texts = tf.fill(tf.shape(id), json.dumps(described))
+        names = tf.constant(described["attributes"])
+        return {"json": texts, "attributes": tf.repeat(names[None], tf.size(id), axis=0)}
+
+    image, exemplar = _spec("image", [None], tf.string), _spec("exemplar", [None], tf.string)
+    # Sizes stay open here and are checked in the graph: servers do not hold inputs against these shapes.
+    weights, weights_of_each = _spec("weights", [None] * 2), _spec("weights", [None] * 3)
+    images, exemplars = _spec("images", [None] * 4), _spec("exemplars", [None] * 5)
+    specs: dict[str, tuple[Signature, list[tf.TensorSpec]]] = {
+        "serving_default": (swap, [image, exemplar, weights]),
+        "edit": (edit, [images, exemplars, weights_of_each]),
+        "encode": (encode, [image]),
+        "edit_with_code": (edit_with_code, [image, _spec("code", [None] * 4), weights]),
+        "edit_with_codes": (edit_with_codes, [image, _spec("codes", [None] * 5), weights_of_each]),
+        "interpolate": (interpolate, [image, exemplar, weights, _spec("steps", [None], tf.int32)]),
+        "metadata": (metadata, [_spec("id", [None], tf.int32)]),
+    }
+    return {name: tf.function(function, input_signature=inputs) for name, (function, inputs) in specs.items()}
+
+
+def _spec(name: str, shape: list[int | None], dtype: tf.DType = tf.float32) -> tf.TensorSpec:
+    return tf.TensorSpec(shape, dtype, name=name)
+
+
+def _to_pixels(images: tf.Tensor) -> tf.Tensor:
+    """`images.to_uint8` in a graph."""
+    return tf.cast(tf.clip_by_value(tf.round((tf.cast(images, tf.float32) + 1.0) * 127.5), 0.0, 255.0), tf.uint8)
+
+
+def _check_weights(weights: tf.Tensor, count: int) -> tf.Tensor:
+    """Weights whose last axis is n, statically."""
+    right = tf.equal(tf.shape(weights)[-1], count)
+    weights = ensure(weights, right, f"weights: must have {count} columns, one for each attribute:", tf.shape(weights))
+    weights = ensure(weights, tf.reduce_all(tf.math.is_finite(weights)), "weights: must be finite numbers")
+    return tf.ensure_shape(weights, [*weights.shape[:-1], count])
+
+
+def _check_codes(codes: tf.Tensor, name: str, shape: Sequence[int]) -> tf.Tensor:
+    """Codes `[..., h, w, C]`, their last three sizes known."""
+    right = tf.reduce_all(tf.equal(tf.shape(codes)[-3:], shape)) & (tf.size(codes) > 0)
+    codes = ensure(
+        codes, right, f"{name}: must be [..., {', '.join(map(str, shape))}], one at least, not", tf.shape(codes)
+    )
+    codes = ensure(codes, tf.reduce_all(tf.math.is_finite(codes)), f"{name}: must be finite numbers")
+    return tf.ensure_shape(codes, [*codes.shape[:-3], *shape])
+
+
+def _check_pixels(images: tf.Tensor, name: str, multiple: int) -> tf.Tensor:
+    height, width, channels = tf.unstack(tf.shape(images)[-3:])
+    whole = tf.equal(height, width) & tf.equal(height % multiple, 0)
+    right = tf.equal(channels, 3) & whole & (tf.size(images) > 0)
+    text = f"{name}: must be [..., S, S, 3] with S a multiple of {multiple}, one at least, not"
+    images = ensure(images, right, text, tf.shape(images))
+    in_range = tf.reduce_all(tf.abs(images) <= 1.001)  # False for NaN, too
+    images = ensure(images, in_range, f"{name}: must be numbers from -1 to 1")
+    return tf.ensure_shape(images, [*images.shape[:-1], 3])
+
+
+def _check_counts(**inputs: tf.Tensor) -> None:
+    (first, count), *others = ((name, tf.shape(value)[0]) for name, value in inputs.items())
+    for name, other in others:
+        tf.debugging.Assert(tf.equal(count, other), [f"{name}: must be as many as {first}:", other, count])

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from pictures import GOOD, assert_close, decoded, encoded, faces_of_several_sizes
+
+from elegant_tf.export.warmup import warmup_inputs
+from elegant_tf.images import resize, to_float
+
+NAMES = ("Eyeglasses", "Bangs", "Smiling")  # those of tiny_run
+SIZE = 32
+FACES = faces_of_several_sizes()
+
+
+def weights(*rows):
+    return tf.constant(rows, tf.float32)
+
+
+def test_serving_default_is_the_editors_swap(signatures, tiny_editor):
+    images, exemplars = FACES, FACES[::-1]
+    rows = np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
+    found = signatures["serving_default"](
+        image=tf.constant([encoded(image) for image in images]),
+        exemplar=tf.constant([encoded(image) for image in exemplars]),
+        weights=tf.constant(rows),
+    )
+    assert list(found) == ["edited_bytes"]
+    for index, data in enumerate(found["edited_bytes"].numpy()):
+        expected = tiny_editor.swap(images[index], exemplars[index], [NAMES[rows[index].argmax()]])
+        assert_close(decoded(data), expected)
+
+
+@pytest.mark.parametrize("name", ["JPEG", "GIF", "BMP", "WEBP"])
+def test_formats(signatures, tiny_editor, name, tmp_path):
+    from elegant_tf.images import read_image
+
+    data = [encoded(face, name) for face in FACES[2:]]
+    for index, picture in enumerate(data):
+        (tmp_path / str(index)).write_bytes(picture)
+    found = signatures["serving_default"](
+        image=tf.constant(data[:1]), exemplar=tf.constant(data[1:]), weights=weights([0.5, 1, 0])
+    )
+    images = [read_image(tmp_path / str(index)) for index in range(2)]
+    assert_close(decoded(found["edited_bytes"].numpy()[0]), tiny_editor.swap(*images, NAMES[:2], [0.5, 1.0]))
+
+
+def test_edit_takes_floats_and_several_exemplars(signatures, tiny_editor):
+    pictures = [resize(face, SIZE) for face in FACES]
+    rows = np.zeros((1, 3, 3), np.float32)
+    rows[0, [0, 1, 2], [0, 1, 2]] = 1
+    found = signatures["edit"](
+        images=tf.constant(to_float(pictures[0])[None]),
+        exemplars=tf.constant(np.stack([to_float(picture) for picture in pictures[1:]])[None]),
+        weights=tf.constant(rows),
+    )
+    edited, residual = found["edited"].numpy()[0], found["residual"].numpy()[0]
+    assert_close(np.rint((edited + 1) * 127.5), tiny_editor.swap(pictures[0], pictures[1:], NAMES))
+    np.testing.assert_allclose(np.clip(to_float(pictures[0]) + residual, -1, 1), edited, atol=1e-6)
+
+
+def test_edit_takes_other_sizes(signatures):
+    images = tf.zeros([2, 48, 48, 3])
+    found = signatures["edit"](images=images, exemplars=images[:, None], weights=tf.ones([2, 1, 3]))
+    assert found["edited"].shape == (2, 48, 48, 3)
+
+
+def test_exemplars_encoded_once(signatures, tiny_editor):
+    code = signatures["encode"](image=tf.constant([encoded(face) for face in FACES]))["code"]
+    assert code.shape == (4, 4, 4, 16)
+    rows = weights(*[[1, 0, 1]] * 4)
+    each = signatures["edit_with_code"](image=tf.constant([encoded(FACES[0])] * 4), code=code, weights=rows)
+    for index, data in enumerate(each["edited_bytes"].numpy()):
+        expected = tiny_editor.swap(FACES[0], FACES[index], ["Eyeglasses", "Smiling"])
+        assert_close(decoded(data), expected)
+        assert_close(np.rint((each["edited"][index].numpy() + 1) * 127.5), expected)
+    images = tf.constant([encoded(face) for face in FACES[:2]])
+    catalogue, rows = tf.stack([code, code[::-1]]), tf.stack([rows, 0.5 * rows])
+    both = signatures["edit_with_codes"](image=images, codes=catalogue, weights=rows)
+    assert both["edited"].shape == (2, 4, 32, 32, 3)
+    np.testing.assert_allclose(both["edited"][0], each["edited"], atol=1e-5)
+    for index, data in enumerate(both["edited_bytes"].numpy()[1]):
+        assert_close(decoded(data), tiny_editor.swap(FACES[1], FACES[3 - index], ["Eyeglasses", "Smiling"], 0.5))
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_interpolate_is_the_editors_linear(signatures, tiny_editor, steps):
+    found = signatures["interpolate"](
+        image=tf.constant([encoded(face) for face in FACES[:2]]),
+        exemplar=tf.constant([encoded(face) for face in FACES[2:]]),
+        weights=weights([1, 0, 0], [0, 0, 1]),
+        steps=tf.constant([steps, steps]),
+    )["edited_bytes"].numpy()
+    assert found.shape == (2, steps)
+    for index, name in enumerate(["Eyeglasses", "Smiling"]):
+        expected = tiny_editor.linear(FACES[index], FACES[index + 2], [name], steps)
+        for data, picture in zip(found[index], expected, strict=True):
+            assert_close(decoded(data), picture)
+
+
+def test_rows_of_fewer_steps_end_with_their_last_picture(signatures):
+    data, rows = tf.constant([encoded(face) for face in FACES[:2]]), weights([1, 0, 0], [0, 0, 1])
+    inputs = {"image": data, "exemplar": data[::-1], "weights": rows}
+    found = signatures["interpolate"](**inputs, steps=tf.constant([2, 3]))["edited_bytes"].numpy()
+    assert found.shape == (2, 3)
+    assert found[0, 1] == found[0, 2] != found[0, 0]
+    assert list(found[:, -1]) == list(signatures["serving_default"](**inputs)["edited_bytes"].numpy())
+
+
+def test_metadata(signatures, tiny_export):
+    found = signatures["metadata"](id=tf.constant([7, 8]))
+    assert found["attributes"].numpy().astype(str).tolist() == [list(NAMES)] * 2
+    texts = [json.loads(text) for text in found["json"].numpy()]
+    assert texts == [json.loads((tiny_export / "assets" / "metadata.json").read_text())] * 2
+
+
+def test_requests_can_be_joined(signatures):
+    """As a batching server does: inputs joined along their first axes, outputs cut apart again."""
+    for name, one in warmup_inputs(SIZE, 3, 3, 16).items():
+        alone = signatures[name](**one)
+        joined = signatures[name](**{key: tf.concat([value] * 3, axis=0) for key, value in one.items()})
+        for key, value in alone.items():
+            assert joined[key].shape[0] == 3
+            for row in joined[key]:
+                if value.dtype == tf.string:
+                    assert np.array_equal(row.numpy(), value[0].numpy())
+                else:
+                    np.testing.assert_allclose(row, value[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"image": [b"no picture"]}, "image: is no JPEG"),
+        ({"image": [], "exemplar": [], "weights": np.zeros((0, 3), np.float32)}, "image: must be one picture at least"),
+        ({"exemplar": [GOOD[:99]]}, r"exemplar(_\d+)?/map/"),
+        ({"exemplar": [GOOD, GOOD]}, "exemplar: must be as many as image"),
+        ({"weights": [[1.0, 0.0]]}, "weights: must have 3 columns"),
+        ({"weights": [[1.0, 0.0, 0.0, 0.0]]}, "weights: must have 3 columns"),
+        ({"weights": [[1.0, float("nan"), 0.0]]}, "weights: must be finite"),
+        ({"weights": [[1.0, 0.0, 0.0]] * 2}, "weights: must be as many as image"),
+    ],
+)
+def test_wrong_inputs_of_swaps_are_named(signatures, changed, message):
+    inputs = {"image": [GOOD], "exemplar": [GOOD], "weights": [[1.0, 0.0, 0.0]], **changed}
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        signatures["serving_default"](
+            **{
+                name: tf.constant(value, tf.float32 if name == "weights" else tf.string)
+                for name, value in inputs.items()
+            }
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "message"),
+    [
+        ("edit", {"images": tf.zeros([1, 30, 30, 3])}, "images: must be .* a multiple of 8"),
+        ("edit", {"images": tf.zeros([1, 32, 40, 3])}, "images: must be"),
+        ("edit", {"images": tf.zeros([1, 32, 32, 1])}, "images: must be"),
+        ("edit", {"images": tf.zeros([1, 40, 40, 3])}, "exemplars: must have the size of images"),
+        ("edit", {"images": tf.fill([1, 32, 32, 3], 255.0)}, "images: must be numbers from -1 to 1"),
+        ("edit", {"exemplars": tf.fill([1, 2, 32, 32, 3], float("nan"))}, "exemplars: must be numbers"),
+        ("edit", {"weights": tf.zeros([1, 1, 3])}, r"weights: must be \[N, K, n\]"),
+        ("edit", {"exemplars": tf.zeros([2, 2, 32, 32, 3])}, "exemplars: must be as many as images"),
+        ("edit_with_code", {"code": tf.zeros([1, 4, 4, 8])}, r"code: must be \[..., 4, 4, 16\]"),
+        ("edit_with_code", {"code": tf.fill([1, 4, 4, 16], float("inf"))}, "code: must be finite"),
+        ("edit_with_code", {"image": tf.constant([GOOD, GOOD])}, "code: must be as many as image"),
+        ("edit_with_codes", {"codes": tf.zeros([1, 0, 4, 4, 16])}, "codes: must be .*, one at least"),
+        ("edit_with_codes", {"weights": tf.zeros([1, 3, 3])}, r"weights: must be \[N, M, n\]"),
+        ("interpolate", {"steps": tf.constant([0])}, "steps: must be 1 to 64"),
+        ("interpolate", {"steps": tf.constant([10**6])}, "steps: must be 1 to 64"),
+        ("interpolate", {"steps": tf.constant([1, 1])}, "steps: must be as many as image"),
+    ],
+)
+def test_wrong_inputs_are_named(signatures, name, inputs, message):
+    right = {
+        "edit": {
+            "images": tf.zeros([1, 32, 32, 3]),
+            "exemplars": tf.zeros([1, 2, 32, 32, 3]),
+            "weights": tf.zeros([1, 2, 3]),
+        },
+        "edit_with_code": {
+            "image": tf.constant([GOOD]),
+            "code": tf.zeros([1, 4, 4, 16]),
+            "weights": tf.zeros([1, 3]),
+        },
+        "interpolate": {
+            "image": tf.constant([GOOD]),
+            "exemplar": tf.constant([GOOD]),
+            "weights": tf.zeros([1, 3]),
+            "steps": tf.constant([2]),
+        },
+        "edit_with_codes": {
+            "image": tf.constant([GOOD]),
+            "codes": tf.zeros([1, 2, 4, 4, 16]),
+            "weights": tf.zeros([1, 2, 3]),
+        },
+    }[name]
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        signatures[name](**{**right, **inputs})
