@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from elegant_tf import launch
+from elegant_tf import cli_serving, launch
 from elegant_tf.cli_options import make_parser
 from elegant_tf.config import Config, preset
 from elegant_tf.data import faces
@@ -49,6 +49,7 @@ def _run(options: Namespace) -> None:
         "import-torch": _import_torch,
         "export-torch": _export_torch,
         "tflite": _tflite,
+        "serve-client": cli_serving.run,
     }
     commands.get(options.command, _edit)(options)
 
@@ -73,7 +74,7 @@ def _edit(options: Namespace) -> None:
     config = Config.load(options.run)
     size = config.image_size if options.image_size is None else options.image_size
     check_image_size(size, 2**config.depth)
-    names = _names(options.attributes)
+    names = options.attributes
     find_attributes(names, config.attributes)
     folders = options.command == "grid"
     inputs, exemplars = _read(options.input, size, folders), _read(options.exemplar, size, folders)
@@ -84,7 +85,7 @@ def _edit(options: Namespace) -> None:
 def _import_torch(options: Namespace) -> None:
     config = preset(
         "official",
-        attributes=_names(options.attributes),
+        attributes=options.attributes,
         image_size=options.image_size,
         width=options.width,
         depth=options.depth,
@@ -119,7 +120,7 @@ def _tflite(options: Namespace) -> None:
     launch.prepare_tensorflow()
     from elegant_tf.export.tflite import export_tflite, to_markdown
 
-    rows = export_tflite(options.run, options.out, _names(options.kinds), options.image_size, options.step)
+    rows = export_tflite(options.run, options.out, options.kinds, options.image_size, options.step)
     print(to_markdown(rows) + options.out)
 
 
@@ -144,10 +145,6 @@ def _edited(
     edited = editor.grid(inputs, exemplars, names, options.strength)
     head = [np.full_like(inputs[0], 255), *exemplars]
     return grid([head, *([image, *row] for image, row in zip(inputs, edited, strict=True))])
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _read(paths: Sequence[str], size: int, folders: bool) -> list[np.ndarray]:

@@ -107,6 +107,25 @@ examples:
   elegant-tf tflite --run runs/demo --out phone --kinds float16
 """
 
+SERVE_EDIT = """\
+Gives a picture the attributes of another on a server that serves an exported model, TF Serving or one
+that answers as it does. Asks over gRPC, which needs tensorflow-serving-api
+(pip install 'elegant-tf[serving]'), or over REST.
+
+examples:
+  elegant-tf serve-client edit --server localhost:8500 --model elegant \\
+      --input a.jpg --exemplar b.jpg --attributes Eyeglasses --out c.png
+  elegant-tf serve-client edit --server faces.example:443 --tls --protocol rest --model elegant --label stable \\
+      --input a.jpg --exemplar b.jpg c.jpg --attributes Bangs,Smiling --strength 1 0.5 --out d.png
+"""
+
+SERVE_METADATA = """\
+Prints what a served model says of itself, as JSON: attributes, image size, step, configuration, licence.
+
+example:
+  elegant-tf serve-client metadata --server localhost:8501 --protocol rest --model elegant
+"""
+
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of a whole command line; `train` is there for the help only. Sets `command` to the name."""
@@ -126,6 +145,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_import_torch(_add(commands, "import-torch", "make a run of the authors' PyTorch files", IMPORT_TORCH))
     _add_export_torch(_add(commands, "export-torch", "write a run as the authors' PyTorch files", EXPORT_TORCH))
     _add_tflite(_add(commands, "tflite", "write a run as TFLite files for phones", TFLITE))
+    _add_serve_client(commands.add_parser("serve-client", help="edit on a server", allow_abbrev=False))
     return parser
 
 
@@ -147,30 +167,23 @@ def _add_editing(commands: argparse._SubParsersAction) -> None:
     matrix = _add(commands, "matrix", "interpolate in two directions", MATRIX)
     grid = _add(commands, "grid", "give every picture the attributes of every exemplar", GRID)
     for parser in (swap, linear, matrix, grid):
+        _add_run(parser)
         _add_pictures(parser, several=parser is grid)
+        parser.add_argument("--image_size", type=int, metavar="S", help="side in pixels (default: the run's)")
     for parser in (swap, grid):
-        parser.add_argument(
-            "--strength",
-            type=float,
-            nargs="+",
-            default=[1.0],
-            metavar="X",
-            help="how far: 0 keeps, 1 swaps, more exaggerates; one, or one for each attribute (default 1)",
-        )
+        _add_strength(parser)
     _add_number(linear, "--steps", 5, "edited pictures in the strip")
     _add_number(matrix, "--rows", 5, "rows, 1 or more")
     _add_number(matrix, "--cols", 5, "columns, 1 or more")
 
 
 def _add_pictures(parser: argparse.ArgumentParser, several: bool) -> None:
-    _add_run(parser)
     what = "pictures to edit, or folders of them" if several else "the picture to edit"
     parser.add_argument("--input", required=True, nargs="+" if several else 1, metavar="FILE", help=what)
     what = "pictures, or folders of them, to take from" if several else "pictures to take attributes from"
     parser.add_argument("--exemplar", required=True, nargs="+", metavar="FILE", help=what)
-    parser.add_argument("--attributes", required=True, metavar="A,B", help="names, with commas between")
+    parser.add_argument("--attributes", type=_names, required=True, metavar="A,B", help="names, with commas between")
     parser.add_argument("--out", required=True, metavar="FILE", help="picture to write: .png, .jpg or .webp")
-    parser.add_argument("--image_size", type=int, metavar="S", help="side in pixels (default: the run's)")
     parser.add_argument("--overwrite", action="store_true", help="replace --out if there is one")
 
 
@@ -192,7 +205,9 @@ def _add_faces(parser: argparse.ArgumentParser) -> None:
 def _add_import_torch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pth_dir", required=True, metavar="DIR", help="folder of the .pth files")
     parser.add_argument("--step", type=int, required=True, metavar="N", help="the number in the files' names")
-    parser.add_argument("--attributes", required=True, metavar="A,B", help="names in the order of their training")
+    parser.add_argument(
+        "--attributes", type=_names, required=True, metavar="A,B", help="names in the order of their training"
+    )
     parser.add_argument("--image_size", type=int, required=True, metavar="S", help="side in pixels of their training")
     parser.add_argument("--run", required=True, metavar="DIR", help="a new run directory to make")
     _add_number(parser, "--width", Config.width, "channels of the first convolution")
@@ -210,6 +225,7 @@ def _add_tflite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="a new folder to write")
     parser.add_argument(
         "--kinds",
+        type=_names,
         default="float32,float16,dynamic_int8",
         metavar="A,B",
         help="float32, float16, dynamic_int8 (default: all)",
@@ -218,9 +234,50 @@ def _add_tflite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--step", type=int, metavar="N", help="an older checkpoint (default: the newest)")
 
 
+def _add_serve_client(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
+    edit = _add(actions, "edit", "give a picture the attributes of another", SERVE_EDIT)
+    metadata = _add(actions, "metadata", "what the model says of itself", SERVE_METADATA)
+    _add_pictures(edit, several=False)
+    _add_strength(edit)
+    for action in (edit, metadata):
+        _add_endpoint(action)
+
+
+def _add_endpoint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--server", required=True, metavar="HOST:PORT", help="TF Serving's are 8500, gRPC, and 8501, REST"
+    )
+    parser.add_argument("--model", required=True, metavar="NAME", help="the model's name on the server")
+    parser.add_argument("--protocol", choices=("grpc", "rest"), default="grpc", help="how to ask (default grpc)")
+    parser.add_argument("--version", type=int, metavar="N", help="a version of the model (default: the newest)")
+    parser.add_argument("--label", metavar="NAME", help="a version by its label on the server")
+    parser.add_argument("--timeout", type=float, default=30.0, metavar="S", help="seconds in all (default 30)")
+    _add_number(parser, "--retries", 4, "times to ask again while the server is not available")
+    parser.add_argument("--tls", action="store_true", help="encrypt, and check the server's certificate")
+    parser.add_argument("--ca_file", metavar="PEM", help="authorities to trust (default: the system's)")
+    parser.add_argument("--cert_file", metavar="PEM", help="certificate of this client, if the server asks for one")
+    parser.add_argument("--key_file", metavar="PEM", help="its private key")
+
+
+def _add_strength(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--strength",
+        type=float,
+        nargs="+",
+        default=[1.0],
+        metavar="X",
+        help="how far: 0 keeps, 1 swaps, more exaggerates; one, or one for each attribute (default 1)",
+    )
+
+
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", required=True, metavar="DIR", help="run directory of a training")
 
 
 def _add_number(parser: argparse.ArgumentParser, name: str, default: int, what: str) -> None:
     parser.add_argument(name, type=int, default=default, metavar="N", help=f"{what} (default {default})")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -14,8 +14,8 @@ PACKAGE = commands.ROOT / "elegant_tf"
 
 # From the top; a module imports from its own layer and from those below.
 LAYERS = [
-    ["__main__", "cli", "cli_options", "launch"],
-    ["training", "evaluation", "editor", "export"],
+    ["__main__", "cli", "cli_options", "cli_serving", "launch"],
+    ["training", "evaluation", "editor", "export", "serving"],
     ["model", "data", "weights"],
     ["networks", "losses"],
     ["layers", "latent", "images", "patches"],
@@ -27,6 +27,7 @@ WITHOUT_TENSORFLOW = ["config", "errors", "images", "data.faces", "data.attribut
 # Modules whose tests are another's: name to test file and reason.
 TESTED_ELSEWHERE = {
     "__main__": ("test_cli", "two lines around cli.main"),
+    "cli_serving": ("test_serving", "the command is tried against a server as the client is"),
     "cli_options": ("test_cli", "options are tested by giving them to the command"),
     "evaluation.sheet": ("test_report", "the picture that a report draws"),
     "evaluation.triples": ("test_scorecard", "the triples that the scorecard scores"),

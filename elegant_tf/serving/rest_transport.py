@@ -1,0 +1,110 @@
+"""Asks TF Serving over REST, with Python's standard library alone."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import ssl
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from elegant_tf.errors import UserError
+from elegant_tf.serving.endpoint import Endpoint, Unavailable
+
+# Bad gateway, service unavailable: what a proxy or the server itself says while it has no room.
+_BUSY = (502, 503)
+
+
+class RestTransport:
+    """The predict route, with inputs by column; see `endpoint.Transport`.
+
+    Raises:
+        UserError: a certificate file cannot be used.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        scheme = "https" if endpoint.tls else "http"
+        url = f"{scheme}://{endpoint.server}/v1/models/{urllib.parse.quote(endpoint.model)}"
+        if endpoint.version is not None:
+            url += f"/versions/{endpoint.version}"
+        elif endpoint.label is not None:
+            url += f"/labels/{urllib.parse.quote(endpoint.label)}"
+        self._server, self._url = endpoint.server, f"{url}:predict"
+        self._tls = _tls_context(endpoint) if endpoint.tls else None
+
+    def predict(self, signature: str, inputs: Mapping[str, np.ndarray], output: str, timeout: float) -> np.ndarray:
+        columns = {name: _to_json(value) for name, value in inputs.items()}
+        body = json.dumps({"signature_name": signature, "inputs": columns}).encode()
+        request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=timeout, context=self._tls) as response:
+                answer = json.load(response)["outputs"]
+        except urllib.error.HTTPError as error:
+            kind = Unavailable if error.code in _BUSY else UserError
+            raise kind(f"{self._server}: HTTP {error.code}: {_message(error)}") from error
+        except TimeoutError as error:
+            raise self._too_late(timeout) from error
+        except (OSError, http.client.HTTPException) as error:
+            if isinstance(getattr(error, "reason", None), TimeoutError):
+                raise self._too_late(timeout) from error
+            raise Unavailable(f"{self._server}: is not available: {getattr(error, 'reason', error)}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{self._server}: does not answer as TF Serving does at {self._url}") from error
+        # A signature's only output comes without its name.
+        several = isinstance(answer, dict) and "b64" not in answer
+        return _from_json(answer[output] if several else answer)
+
+    def _too_late(self, timeout: float) -> UserError:
+        return UserError(f"{self._server}: no answer within {timeout:.3g} seconds; give it more --timeout")
+
+    def close(self) -> None:
+        """Nothing stays open between requests."""
+
+
+def _tls_context(endpoint: Endpoint) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=endpoint.ca_file)
+        if endpoint.cert_file is not None:
+            context.load_cert_chain(endpoint.cert_file, endpoint.key_file)
+    except ssl.SSLError as error:
+        raise UserError(f"--ca_file, --cert_file or --key_file: cannot be used: {error}") from error
+    return context
+
+
+def _to_json(value: np.ndarray) -> Any:
+    """Nested lists, bytes in base64."""
+    if value.dtype != object:
+        return value.tolist()
+    return [{"b64": base64.b64encode(data).decode()} for data in value]
+
+
+def _from_json(value: Any) -> np.ndarray:
+    return np.array(_decoded(value), dtype=object if _holds_text(value) else np.float32)
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_decoded(item) for item in value]
+    if isinstance(value, dict):
+        return base64.b64decode(value["b64"])
+    return value.encode() if isinstance(value, str) else value
+
+
+def _holds_text(value: Any) -> bool:
+    while isinstance(value, list) and value:
+        value = value[0]
+    return isinstance(value, dict | str)
+
+
+def _message(error: urllib.error.HTTPError) -> str:
+    text = error.read().decode("utf-8", "replace")
+    try:
+        return json.loads(text)["error"]
+    except (ValueError, KeyError, TypeError):
+        return text.strip()[:500] or error.reason

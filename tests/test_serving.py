@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import itertools
+import json
+import socket
+import ssl
+import sys
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import commands
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pictures import assert_close, decoded, encoded, faces_of_several_sizes
+from PIL import Image
+
+from elegant_tf.errors import UserError
+from elegant_tf.images import BadImage, read_image
+from elegant_tf.serving.client import LONGEST_WAIT, Client, connect, picture_bytes, with_retries
+from elegant_tf.serving.endpoint import Endpoint, Unavailable
+from elegant_tf.serving.rest_transport import RestTransport
+
+FACES = faces_of_several_sizes()
+NAMES = ("Eyeglasses", "Bangs", "Smiling")  # those of tiny_run
+PROTOCOLS = ("grpc", "rest")
+
+
+@pytest.fixture(scope="module")
+def server(tiny_export):
+    pytest.importorskip("tensorflow_serving.apis.prediction_service_pb2_grpc")
+    from model_server import ModelServer, ServedModel
+
+    with ModelServer(ServedModel(tiny_export.parent, labels={"stable": 4})) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _healthy(request):
+    yield
+    if "server" in request.fixturenames:
+        model = request.getfixturevalue("server").model
+        model.busy, model.delay = 0, 0.0
+
+
+def client(server, protocol, timeout=60.0, retries=4, **fields):
+    endpoint = Endpoint(getattr(server, protocol), **{"model": "elegant", **fields})
+    return Client(connect(endpoint, protocol), timeout, retries)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_edits_as_the_editor_does(server, tiny_editor, protocol):
+    images, exemplars = [encoded(face) for face in FACES[:2]], [encoded(face, "JPEG") for face in FACES[2:]]
+    asked = client(server, protocol)
+    assert asked.metadata["attributes"] == list(NAMES)
+    upright = [decoded(data) for data in exemplars]
+    for found, face in zip(asked.edit(images, exemplars[:1], ["Smiling"], 0.7), FACES, strict=False):
+        assert_close(decoded(found), tiny_editor.swap(face, upright[0], ["Smiling"], 0.7))
+    both = asked.edit(images, exemplars, ["Smiling", "Eyeglasses"], [1.0, 0.5])
+    for found, face in zip(both, FACES, strict=False):
+        assert_close(decoded(found), tiny_editor.swap(face, upright, ["Smiling", "Eyeglasses"], [1.0, 0.5]))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("fields", [{"version": 4}, {"label": "stable"}])
+def test_versions_and_labels(server, protocol, fields):
+    assert client(server, protocol, **fields).metadata["step"] == 4
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("fields", [{"version": 5}, {"label": "canary"}, {"model": "other"}])
+def test_models_that_are_not_there(server, protocol, fields):
+    with pytest.raises(UserError, match="Servable not found"):
+        _ = client(server, protocol, **fields).metadata
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_asks_again_while_there_is_no_room(server, protocol):
+    asked = client(server, protocol)
+    server.model.busy, before = 2, server.model.requests
+    assert asked.metadata["step"] == 4
+    assert server.model.requests == before + 3
+    server.model.busy = 10
+    with pytest.raises(Unavailable, match=r"queue is full.*\(asked 3 times\)"):
+        client(server, protocol, retries=2).edit([b""], [b""], ["Bangs"])
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_refusals_are_told_and_not_repeated(server, protocol):
+    asked = client(server, protocol)
+    with pytest.raises(UserError, match=r"Hat.*Eyeglasses"):
+        asked.edit([encoded(FACES[0])], [encoded(FACES[1])], ["Hat"])
+    before = server.model.requests
+    with pytest.raises(UserError, match="image: is no JPEG"):
+        asked.edit([b"no picture"], [encoded(FACES[1])], ["Bangs"])
+    assert server.model.requests == before + 1
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_deadlines(server, protocol):
+    server.model.delay = 20.0
+    with pytest.raises(UserError, match=r"no answer within 0.*--timeout") as caught:
+        _ = client(server, protocol, timeout=0.3).metadata
+    assert not isinstance(caught.value, Unavailable)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_no_server(protocol):
+    if protocol == "grpc":
+        pytest.importorskip("tensorflow_serving.apis.prediction_service_pb2_grpc")
+    with socket.socket() as bound:
+        bound.bind(("localhost", 0))
+        free = f"localhost:{bound.getsockname()[1]}"
+    with pytest.raises(Unavailable, match=rf"{free}: is not available.*asked 2 times"):
+        _ = Client(connect(Endpoint(free, "elegant"), protocol), 60.0, 1).metadata
+
+
+def test_what_is_no_model_server():
+    class Cheerful(SimpleHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>hello</html>")
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("localhost", 0), Cheerful) as web:
+        Thread(target=web.serve_forever, daemon=True).start()
+        endpoint = Endpoint(f"localhost:{web.server_address[1]}", "elegant")
+        with pytest.raises(UserError, match="does not answer as TF Serving does"):
+            _ = Client(RestTransport(endpoint)).metadata
+        web.shutdown()
+
+
+@given(retries=st.integers(0, 8), failures=st.integers(0, 10), timeout=st.floats(0.1, 30))
+def test_retries_stop_in_time(retries, failures, timeout):
+    now, asked = [0.0], []
+
+    def ask(left):
+        assert 0 < left <= timeout
+        asked.append(now[0])
+        if len(asked) <= failures:
+            raise Unavailable("full")
+        return "answer"
+
+    def sleep(seconds):
+        assert 0 < seconds <= LONGEST_WAIT
+        now[0] += seconds
+
+    try:
+        assert with_retries(ask, timeout, retries, sleep, lambda: now[0]) == "answer"
+        assert len(asked) == failures + 1
+    except Unavailable:
+        assert len(asked) <= min(failures, retries + 1)
+    waits = [later - sooner for sooner, later in itertools.pairwise(asked)]
+    assert all(later >= sooner / 2 for sooner, later in itertools.pairwise(waits))
+    assert now[0] < timeout
+
+
+@pytest.fixture(scope="module")
+def encrypted(server, tmp_path_factory):
+    """A server that asks clients for certificates; the options of one that has what it needs."""
+    trustme = pytest.importorskip("trustme")
+    from model_server import ModelServer
+
+    folder, authority = tmp_path_factory.mktemp("tls"), trustme.CA()
+    own, clients = authority.issue_cert("localhost"), authority.issue_cert("client@example.org")
+    files = {
+        "ca_file": authority.cert_pem,
+        "cert_file": clients.cert_chain_pems[0],
+        "key_file": clients.private_key_pem,
+    }
+    for name, blob in files.items():
+        blob.write_to_path(folder / f"{name}.pem")
+    key, chain = own.private_key_pem.bytes(), own.cert_chain_pems[0].bytes()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=folder / "ca_file.pem")
+    own.configure_cert(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    running = ModelServer(server.model, tls=(key, chain, authority.cert_pem.bytes()))
+    running.encrypt_rest(context)
+    with running:
+        yield running, {name: str(folder / f"{name}.pem") for name in files}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_tls(encrypted, protocol):
+    running, files = encrypted
+    assert client(running, protocol, tls=True, **files).metadata["step"] == 4
+    for lacking in ({}, {"ca_file": files["ca_file"]}):  # trust in the server; a certificate of one's own
+        with pytest.raises(UserError, match="localhost"):
+            _ = client(running, protocol, retries=0, tls=True, **lacking).metadata
+
+
+def test_files_that_are_no_certificates(tmp_path):
+    (tmp_path / "ca.pem").write_text("no certificate")
+    with pytest.raises(UserError, match=r"--ca_file.*cannot be used"):
+        RestTransport(Endpoint("localhost:1", "elegant", tls=True, ca_file=str(tmp_path / "ca.pem")))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_command(server, tiny_editor, tmp_path, protocol):
+    Image.fromarray(FACES[0]).save(tmp_path / "a.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    Image.fromarray(FACES[2]).save(tmp_path / "b.jpg", exif=exif, quality=95)
+    words = ["-m", "elegant_tf", "serve-client"]
+    where = ["--server", getattr(server, protocol), "--model", "elegant", "--protocol", protocol]
+    pictures = ["--input", str(tmp_path / "a.png"), "--exemplar", str(tmp_path / "b.jpg")]
+    out = tmp_path / "out" / "c.png"
+    edit = [*words, "edit", *where, *pictures, "--attributes", "Bangs,Smiling", "--out", str(out)]
+    done = commands.run(edit)
+    assert (done.returncode, done.stdout) == (0, f"{out}\n"), done.stderr
+    assert_close(read_image(out), tiny_editor.swap(FACES[0], read_image(tmp_path / "b.jpg"), ["Bangs", "Smiling"]))
+    if protocol == "grpc":
+        return
+    done = commands.run(edit)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == f"error: {out}: exists already: choose another name, or ask to overwrite it"
+    done = commands.run([*words, "metadata", *where])
+    assert json.loads(done.stdout)["attributes"] == list(NAMES)
+    done = commands.run([*words, "metadata", *where, "--version", "9"])
+    assert done.returncode == 2
+    assert "Servable not found" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"server": "localhost"}, "--server=localhost: must be host:port"),
+        ({"server": "http://localhost:8501"}, "--server=http://localhost:8501: must be host:port"),
+        ({"server": "localhost:99999"}, "--server"),
+        ({"model": ""}, "--model="),
+        ({"version": 1, "label": "stable"}, "--version and --label"),
+        ({"ca_file": "x"}, "--ca_file: goes with --tls"),
+        ({"tls": True, "ca_file": "missing.pem"}, "--ca_file=missing.pem: is no file"),
+        ({"tls": True, "cert_file": "x"}, "--cert_file and --key_file"),
+    ],
+)
+def test_endpoints_that_cannot_be(fields, message):
+    with pytest.raises(UserError, match=message):
+        Endpoint(**{"server": "localhost:8500", "model": "elegant", **fields})
+
+
+@pytest.mark.parametrize("options", [{"timeout": 0.0}, {"timeout": float("nan")}, {"retries": -1}])
+def test_limits_that_cannot_be(options):
+    with pytest.raises(UserError, match=f"--{next(iter(options))}="):
+        Client(RestTransport(Endpoint("localhost:1", "elegant")), **options)
+
+
+def test_grpc_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "grpc", None)
+    with pytest.raises(UserError, match=r"pip install 'elegant-tf\[serving\]', or ask over --protocol=rest"):
+        connect(Endpoint("localhost:1", "elegant"), "grpc")
+
+
+def test_pictures_are_sent_as_servers_see_them(tmp_path):
+    face = FACES[2]
+    transparent = np.dstack([face, np.full(face.shape[:2], 128, np.uint8)])
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    Image.fromarray(face).save(tmp_path / "plain.jpg")
+    Image.fromarray(face).save(tmp_path / "turned.jpg", exif=exif)
+    Image.fromarray(transparent).save(tmp_path / "transparent.png")
+    Image.fromarray(face).save(tmp_path / "face.tiff")
+    assert picture_bytes(tmp_path / "plain.jpg") == (tmp_path / "plain.jpg").read_bytes()
+    for name in ("turned.jpg", "transparent.png", "face.tiff"):
+        data = picture_bytes(tmp_path / name)
+        assert data[:4] == b"\x89PNG"
+        assert np.array_equal(decoded(data), read_image(tmp_path / name))
+    (tmp_path / "bad.png").write_bytes(b"\x89PNG")
+    with pytest.raises(BadImage, match=r"bad\.png"):
+        picture_bytes(tmp_path / "bad.png")
