@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
+
+from workers import Worker, answer
 
 ROOT = Path(__file__).resolve().parent.parent
 SIDES = {"torch": "plain PyTorch", "tensorflow": "elegant_tf"}
@@ -39,7 +39,7 @@ Turns = dict[str, list[dict[str, float]]]
 def main() -> int:
     arguments = parse_arguments()
     if arguments.side:
-        serve(arguments)
+        answer(lambda: make_answers(arguments))
         return 0
     if importlib.util.find_spec("torch") is None:
         print("this compares with PyTorch, which is not installed: pip install torch", file=sys.stderr)
@@ -47,7 +47,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights.npz"
         # TensorFlow's side first: it writes the weights that the other reads.
-        workers = {side: Worker(side, arguments, weights) for side in ("tensorflow", "torch")}
+        workers = {side: make_worker(side, arguments, weights) for side in ("tensorflow", "torch")}
         try:
             return compare(workers, arguments)
         finally:
@@ -139,45 +139,13 @@ def update_gflop(size: int, width: int, batch: int, attributes: int) -> float:
     return generator + discriminator + judged
 
 
-class Worker:
-    """A framework in a process of its own, which works only when asked."""
-
-    def __init__(self, side: str, arguments: argparse.Namespace, weights: Path) -> None:
-        options = [f"--{name}={getattr(arguments, name)}" for name in NETWORK_OPTIONS]
-        self._side = side
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, f"--side={side}", f"--weights={weights}", *options],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            # Threads that spin while they wait slow PyTorch down on a machine that does other things too.
-            env={**os.environ, "OMP_WAIT_POLICY": "passive"},
-        )
-        self._read()
-
-    def ask(self, question: str, count: int = 1) -> Any:
-        """The answer to "losses", "time" (of an update, over `count`) or "memory"; see `serve`."""
-        self._process.stdin.write(f"{question} {count}\n")
-        self._process.stdin.flush()
-        return self._read()
-
-    def _read(self) -> Any:
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit(f"the process of {SIDES[self._side]} ended early, see above")
-        return json.loads(line)
-
-    def close(self) -> None:
-        """Lets the process end."""
-        self._process.stdin.close()
-        self._process.wait()
+def make_worker(side: str, arguments: argparse.Namespace, weights: Path) -> Worker:
+    options = [f"--{name}={getattr(arguments, name)}" for name in NETWORK_OPTIONS]
+    return Worker(SIDES[side], [__file__, f"--side={side}", f"--weights={weights}", *options])
 
 
-def serve(arguments: argparse.Namespace) -> None:
-    """Answers a `Worker`'s questions, a line each, until its input closes."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    # So that nothing that a framework prints is taken for an answer.
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+def make_answers(arguments: argparse.Namespace) -> dict[str, Callable[[int], Any]]:
+    """What a side is asked: "losses", "time" (of an update, over `count`) and "memory", megabytes at most."""
     update = {"tensorflow": tensorflow_update, "torch": torch_update}[arguments.side](arguments)
 
     def timed(count: int) -> dict[str, float]:
@@ -187,15 +155,11 @@ def serve(arguments: argparse.Namespace) -> None:
         wall, processor = time.perf_counter() - wall, time.process_time() - processor
         return {"wall": wall / count, "processor": processor / count}
 
-    replies = {
+    return {
         "losses": lambda count: update(),
         "time": timed,
         "memory": lambda count: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
-    print(json.dumps("ready"), file=answers, flush=True)
-    for line in sys.stdin:
-        question, count = line.split()
-        print(json.dumps(replies[question](int(count))), file=answers, flush=True)
 
 
 def make_batch(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -106,3 +106,14 @@ class Upsample(_StridedConvolution):
         taps = tf.matmul(tf.reshape(inputs, [-1, channels]), kernel, transpose_b=True)
         taps = tf.reshape(taps, [-1, height, width, 9 * self.filters])
         return overlap_add(taps) + tf.cast(self.convolution.bias, self.compute_dtype)
+
+    def share(self, inputs: tf.Tensor, first_channel: int) -> tf.Tensor:
+        """What some of the input channels, `first_channel` and on, add to a call's result; bias not included.
+
+        By linearity the shares of all channels and the bias add up to `call`. Inputs `[N, h, w, c]`.
+        """
+        kernel = tf.cast(self.convolution.kernel, self.compute_dtype)
+        kernel = kernel[..., first_channel : first_channel + inputs.shape[-1]]
+        count, height, width = tf.unstack(tf.shape(inputs)[:3])
+        shape = [count, 2 * height + 1, 2 * width + 1, self.filters]
+        return self.cropping(tf.nn.conv2d_transpose(inputs, kernel, shape, 2, "VALID"))

@@ -81,6 +81,23 @@ class Elegant(keras.Model):
         residual = self.decode(changed, code, skips)
         return apply_residual(images, residual), residual
 
+    def edit_with_each(self, images: tf.Tensor, exemplar_codes: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        """Edits each image with each of M exemplar codes by itself; images `[N, M, S, S, 3]`.
+
+        Args:
+            images: `[N, S, S, 3]` in [-1, 1].
+            exemplar_codes: `[N, M, h, w, C]`.
+            weights: `[N, M, n]`.
+        """
+        code, skips = self.encode(images)
+        many = tf.shape(exemplar_codes)[1]
+        flat_codes = tf.reshape(exemplar_codes, [-1, 1, *exemplar_codes.shape[2:]])
+        flat_weights = tf.reshape(weights, [-1, 1, weights.shape[2]])
+        changed = exchange(tf.repeat(code, many, axis=0), tf.cast(flat_codes, code.dtype), flat_weights)
+        residuals = self.decoder.each(changed, code, skips)
+        edited = apply_residual(tf.repeat(images, many, axis=0), residuals)
+        return tf.reshape(edited, tf.concat([tf.shape(exemplar_codes)[:2], tf.shape(images)[1:]], 0))
+
     def call(self, images: tf.Tensor, exemplars: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         """The edited images of `edit`."""
         return self.edit(images, exemplars, weights)[0]

@@ -106,9 +106,23 @@ class Decoder(_Network):
             skips: that image's skips, largest first, as the encoder gives them.
         """
         x = tf.concat([tf.cast(code, source_code.dtype), source_code], axis=-1)
-        for up, normalization, skip in zip(self.ups, self.normalizations, reversed(skips), strict=False):
-            x = tf.nn.relu(normalization(up(x, training=training))) + skip
-        return 2.0 * tf.tanh(tf.cast(self.ups[-1](x, training=training), self.variable_dtype))
+        return self._go_on(self.ups[0](x, training=training), skips, training)
+
+    def each(self, codes: tf.Tensor, source_code: tf.Tensor, skips: Sequence[tf.Tensor]) -> tf.Tensor:
+        """`call` for M edited codes of each of N images: codes `[N * M, h, w, C]`, residuals `[N * M, S, S, 3]`.
+
+        The source code's half of the first layer, the same for all M, is computed once.
+        """
+        first, many = self.ups[0], tf.shape(codes)[0] // tf.shape(source_code)[0]
+        own = first.share(source_code, self._code_channels) + tf.cast(first.convolution.bias, source_code.dtype)
+        own, *skips = (tf.repeat(value, many, axis=0) for value in (own, *skips))
+        return self._go_on(first.share(codes, 0) + own, skips, training=False)
+
+    def _go_on(self, x: tf.Tensor, skips: Sequence[tf.Tensor], training: bool) -> tf.Tensor:
+        """From the first transposed convolution's result to the residual."""
+        for up, normalization, skip in zip(self.ups[1:], self.normalizations, reversed(skips), strict=True):
+            x = up(tf.nn.relu(normalization(x)) + skip, training=training)
+        return 2.0 * tf.tanh(tf.cast(x, self.variable_dtype))
 
 
 @keras.saving.register_keras_serializable(package="elegant_tf")

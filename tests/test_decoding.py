@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import struct
 import zlib
 
+import commands
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -246,3 +248,12 @@ def test_spoilt_pictures_are_decoded_or_refused(name, flips):
         data[int(share * len(data))] ^= flip
     with contextlib.suppress(tf.errors.InvalidArgumentError):
         assert decode([bytes(data)]).shape == (1, SIZE, SIZE, 3)
+
+
+@pytest.mark.slow
+def test_ten_thousand_spoilt_pictures():
+    """In a process of its own: it would not survive a crash, nor go on after a hang."""
+    done = commands.run(["benchmarks/fuzz_decoding.py", "--count", "10000", "--slowest", "60"])
+    assert done.returncode == 0, done.stderr[-4000:]
+    outcomes = re.search(r"{'refused': (\d+), 'decoded': (\d+)}|{'decoded': (\d+), 'refused': (\d+)}", done.stdout)
+    assert sum(int(count or 0) for count in outcomes.groups()) == 10000

@@ -196,3 +196,12 @@ def test_configuration_round_trip(layer):
     again.set_weights(layer.get_weights())
     np.testing.assert_array_equal(again(x), layer(x))
     assert again.get_config() == layer.get_config()
+
+
+@pytest.mark.parametrize("cut", [1, 3])
+def test_shares_of_channels_add_up_to_the_convolution(cut):
+    layer = Upsample(2)
+    layer.build((None, None, None, 4))
+    x = tf.random.stateless_normal([2, 3, 5, 4], [1, 2])
+    shares = layer.share(x[..., :cut], 0) + layer.share(x[..., cut:], cut)
+    np.testing.assert_allclose(shares + layer.convolution.bias, layer(x), atol=1e-6)

@@ -52,6 +52,15 @@ def test_an_image_is_edited_the_same_alone_and_in_a_batch(model):
         np.testing.assert_allclose(model(x[one], exemplars[one], weights[one]), together[one], atol=1e-5)
 
 
+def test_each_exemplar_by_itself(model):
+    x, exemplars, weights = images(2, 16, 16, 3), images(2, 4, 16, 16, 3), images(2, 4, 3)
+    codes = tf.stack([model.encode(exemplars[:, m])[0] for m in range(4)], axis=1)
+    found = model.edit_with_each(x, codes, weights)
+    for m in range(4):
+        expected = model(x, exemplars[:, m : m + 1], weights[:, m : m + 1])
+        np.testing.assert_allclose(found[:, m], expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("size", [8, 24, 64, 128])
 def test_any_size_whatever_it_was_built_for(model, size):
     edited = model(images(1, size, size, 3), images(1, 1, size, size, 3), tf.ones([1, 1, 3]))

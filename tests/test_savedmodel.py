@@ -62,6 +62,24 @@ print(tf.io.decode_png(found["edited_bytes"][0]).shape)
     assert done.stdout.strip() == "(32, 32, 3)", done.stderr
 
 
+def test_saved_model_cli(tiny_export, tiny_editor, tmp_path):
+    """TensorFlow's own command shows the signatures and runs one."""
+    cli = [str(Path(sys.executable).with_name("saved_model_cli"))]
+    model = ["--dir", str(tiny_export), "--tag_set", "serve", "--signature_def", "serving_default"]
+    shown = subprocess.run([*cli, "show", *model], capture_output=True, text=True, timeout=300).stdout
+    found = re.findall(r"(?:inputs|outputs)\['(\w+)'\] tensor_info:\s+dtype: (\w+)\s+shape: (.*)", shown)
+    strings = {(name, "DT_STRING", "(-1)") for name in ("image", "exemplar", "edited_bytes")}
+    assert set(found) == strings | {("weights", "DT_FLOAT", "(-1, -1)")}
+    inputs = {"image": np.array([encoded(FACES[0])]), "exemplar": np.array([encoded(FACES[1])])}
+    np.savez(tmp_path / "inputs.npz", **inputs, weights=np.array([[0, 1, 0]], np.float32))
+    given = ";".join(f"{name}={tmp_path / 'inputs.npz'}[{name}]" for name in (*inputs, "weights"))
+    run = [*cli, "run", *model, "--inputs", given, "--outdir", str(tmp_path)]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (edited,) = np.load(tmp_path / "edited_bytes.npy", allow_pickle=True)
+    assert_close(decoded(edited), tiny_editor.swap(FACES[0], FACES[1], ["Bangs"]))
+
+
 def test_options(tiny_run, tmp_path):
     options = ExportOptions(version=12, image_size=48, resize="pad", encoding="jpeg")
     path = export_savedmodel(tiny_run, tmp_path, options)

@@ -49,15 +49,6 @@ def make_signatures(
         pictures = encode_images(_to_pixels(tf.reshape(images, [-1, size, size, 3])), encoding)
         return tf.reshape(pictures, tf.shape(images)[:-3])
 
-    def edit_with_each(images: tf.Tensor, codes: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        """Images `[N, S, S, 3]`, each with each of its codes `[N, M, h, w, C]`: `[N, M, S, S, 3]`."""
-        many = tf.shape(codes)[1]
-        own, skips = generator.encode(images)
-        images, own, *skips = (tf.repeat(value, many, axis=0) for value in (images, own, *skips))
-        codes, weights = tf.reshape(codes, [-1, 1, *code_shape]), tf.reshape(weights, [-1, 1, count])
-        edited, _ = generator.edit_encoded(images, own, skips, codes, weights)
-        return tf.reshape(edited, [-1, many, size, size, 3])
-
     def swap(image, exemplar, weights):
         weights = _check_weights(weights, count)
         _check_counts(image=image, exemplar=exemplar, weights=weights)
@@ -85,13 +76,14 @@ def make_signatures(
         _check_counts(image=image, codes=codes, weights=weights)
         same = tf.equal(tf.shape(codes)[1], tf.shape(weights)[1])
         weights = ensure(weights, same, "weights: must be [N, M, n] for codes [N, M, h, w, C]")
-        edited = edit_with_each(decode(image, "image"), codes, weights)
+        edited = generator.edit_with_each(decode(image, "image"), codes, weights)
         return {"edited": edited, "edited_bytes": encode_result(edited)}
 
     def edit_with_code(image, code, weights):
         weights, code = _check_weights(weights, count), _check_codes(code, "code", code_shape)
         _check_counts(image=image, code=code, weights=weights)
-        edited = edit_with_each(decode(image, "image"), code[:, None], weights[:, None])[:, 0]
+        images = decode(image, "image")
+        edited, _ = generator.edit_encoded(images, *generator.encode(images), code[:, None], weights[:, None])
         return {"edited": edited, "edited_bytes": encode_result(edited)}
 
     def interpolate(image, exemplar, weights, steps):
@@ -103,7 +95,7 @@ def make_signatures(
         shares = tf.minimum(numbers / tf.cast(steps, tf.float32)[:, None], 1.0)
         codes, _ = generator.encode(decode(exemplar, "exemplar"))
         codes = tf.repeat(codes[:, None], tf.size(numbers), axis=1)
-        edited = edit_with_each(decode(image, "image"), codes, shares[:, :, None] * weights[:, None])
+        edited = generator.edit_with_each(decode(image, "image"), codes, shares[:, :, None] * weights[:, None])
         return {"edited_bytes": encode_result(edited)}
 
     def metadata(id):
