@@ -51,6 +51,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--image_size", type=int, nargs="+", help="default: 128 256 to compare, 64 to soak, else 128")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batch_size", type=int, nargs="+", help="default: 1 8 to compare, 1 2 4 8 16 for load")
+    parser.add_argument("--signatures", nargs="+", default=SIGNATURES, choices=SIGNATURES, help="for load")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2, 4], help="requests at once, for load")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement of load")
     parser.add_argument("--pairs", type=int, default=15, help="turns of each side, 2 or more")
@@ -205,7 +206,7 @@ def measure_load(folder: Path, size: int, arguments: argparse.Namespace) -> int:
     signatures = served_model.load(path)
     print(f"\n{size} px, width {arguments.width}")
     print(f"{'signature':16}{'batch':>6}{'at once':>8}{'p50 ms':>9}{'p95':>8}{'p99':>8}{'rows/s':>9}")
-    for name in SIGNATURES:
+    for name in arguments.signatures:
         for batch in arguments.batch_size:
             for threads in arguments.threads:
                 inputs = served_model.request(name, served_model.face_files(batch, size), size, signatures)
