@@ -75,6 +75,8 @@ class Config:
         choices=("planes", "projection"),
     )
     mismatch_weight: float = _option(0.0, "Weight of real images under swapped labels as fakes.")
+    r1_weight: float = _option(0.0, "Weight of the discriminators' squared slope at real images.")
+    r1_every: int = _option(8, "Updates from one such penalty to the next, which counts for all of them.")
     restoration_weight: float = _option(0.0, "Weight of exchanging an attribute back from the original.")
     restoration_ramp_updates: int = _option(0, "Updates over which the weight of restoration grows to its full value.")
     residual_weight: float = _option(0.0, "Weight of the mean absolute residual of edited images.")
@@ -141,6 +143,7 @@ class Config:
             "batch_size",
             "steps",
             "learning_rate_decay_steps",
+            "r1_every",
             "log_every",
             "checkpoint_every",
         ):

@@ -18,13 +18,13 @@ def patches(images: tf.Tensor) -> tf.Tensor:
 
     Height, width and channels must be known when the graph is made; the nine taps go row by row.
     """
-    return _patches(images), lambda upstream: _overlap_add(upstream)
+    return _patches(images), overlap_add
 
 
 @tf.custom_gradient
 def overlap_add(taps: tf.Tensor) -> tf.Tensor:
     """The transpose of `patches`, which adds up what each pixel gets: `[N, h, w, 9C]` to `[N, 2h, 2w, C]`."""
-    return _overlap_add(taps), lambda upstream: _patches(upstream)
+    return _overlap_add(taps), patches
 
 
 def _patches(images: tf.Tensor) -> tf.Tensor:

@@ -49,3 +49,17 @@ def test_gradients_are_the_transposes(shape):
         added = tf.reduce_sum(overlap_add(taps) * x)
     np.testing.assert_allclose(tape.gradient(seen, x), overlap_add(taps), atol=1e-12)
     np.testing.assert_allclose(tape.gradient(added, taps), patches(x), atol=1e-12)
+
+
+def test_gradients_have_gradients():
+    x, taps = random(1, 4, 6, 2), random(1, 2, 3, 18)
+    with tf.GradientTape(persistent=True) as outer:
+        outer.watch([x, taps])
+        with tf.GradientTape(persistent=True) as inner:
+            inner.watch([x, taps])
+            seen, added = tf.reduce_sum(patches(x) ** 2 * taps), tf.reduce_sum(overlap_add(taps) ** 2 * x)
+        slope, other = inner.gradient(seen, x), inner.gradient(added, taps)
+        total, more = tf.reduce_sum(slope**2), tf.reduce_sum(other**2)
+    # Each slope is 2 U(P(x) t), or 2 P(U(t) x), with P and U the two maps, each the other's transpose.
+    np.testing.assert_allclose(outer.gradient(total, taps), 4 * patches(x) * patches(slope), atol=1e-9)
+    np.testing.assert_allclose(outer.gradient(more, x), 4 * overlap_add(taps) * overlap_add(other), atol=1e-9)

@@ -114,9 +114,9 @@ def test_each_half_moves_its_own_networks_only():
         assert not any(np.array_equal(a, b) for a, b in zip(values(moving), moved, strict=True))
 
 
-@pytest.mark.parametrize("term", ["mismatch_weight", "restoration_weight", "residual_weight"])
+@pytest.mark.parametrize("term", ["mismatch_weight", "r1_weight", "restoration_weight", "residual_weight"])
 def test_further_terms_count_by_their_weight(term):
-    half = "discriminator" if term == "mismatch_weight" else "generator"
+    half = "discriminator" if term in ("mismatch_weight", "r1_weight") else "generator"
 
     def loss(weight):
         config, learner = make(precision="float64", **{term: weight})
@@ -126,6 +126,53 @@ def test_further_terms_count_by_their_weight(term):
     without, once, twice = loss(0.0), loss(1.0), loss(2.0)
     assert once > without
     assert twice - without == pytest.approx(2 * (once - without), rel=1e-6)
+
+
+@pytest.mark.parametrize("conditioning", ["planes", "projection"])
+def test_the_penalty_is_the_squared_slope_at_real_images(conditioning):
+    _, learner = make(precision="float64", conditioning=conditioning)
+    random = np.random.default_rng(0)
+    image, labels = random.uniform(-1, 1, (32, 32, 3)), tf.constant([[1.0, 0.0]], tf.float64)
+    step = 1e-5
+
+    def slopes(row):
+        """Of the scores by the pixels of a row of the image, by central differences."""
+        moved = np.repeat(image[None], 96, axis=0)
+        moved[np.arange(96), row, np.arange(96) // 3, np.arange(96) % 3] += step
+        both = tf.constant(np.concatenate([moved, 2 * image - moved]))
+        scores = sum(learner.discriminator(both, tf.repeat(labels[:, None], 192, axis=0)))
+        ahead, behind = tf.split(scores[:, 0], 2)
+        return (ahead - behind) / (2 * step)
+
+    expected = 0.5 * sum(float(tf.reduce_sum(slopes(row) ** 2)) for row in range(32))
+    found = learner.gradient_penalty(tf.constant(image[None]), labels)
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_penalty_has_the_right_gradient():
+    config, learner = make(precision="float64", conditioning="projection")
+    batch = tiny.batch(config)
+    kernel = learner.discriminator.full.downs[1].convolution.kernel
+    with tf.GradientTape() as tape:
+        penalty = learner.gradient_penalty(batch["a"], batch["y_a"])
+    slope = tape.gradient(penalty, kernel.value)
+    start, direction, step = kernel.numpy(), np.random.default_rng(0).normal(size=kernel.shape), 1e-6
+    ends = []
+    for sign in (1, -1):
+        kernel.assign(start + sign * step * direction)
+        ends.append(float(learner.gradient_penalty(batch["a"], batch["y_a"])))
+    assert float(tf.reduce_sum(slope * direction)) == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-4)
+
+
+def test_the_penalty_comes_every_few_updates_for_all_of_them():
+    config, learner = make(r1_weight=2.0, r1_every=3)
+    update, batch = tf.function(learner.update), tiny.batch(config)
+    images, labels = tf.concat([batch["a"], batch["b"]], 0), tf.concat([batch["y_a"], batch["y_b"]], 0)
+    expected = 6.0 * float(learner.gradient_penalty(images, labels))
+    told = [float(update(batch)["r1"]) for _ in range(4)]
+    assert told[0] == pytest.approx(expected, rel=1e-4)
+    assert told[1:3] == [0.0, 0.0]
+    assert told[3] > 0
 
 
 def test_learning_rate_falls_by_steps_of_one_update_per_attribute():
