@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from elegant_tf import launch
+from elegant_tf import cli_data, launch
 from elegant_tf.cli_options import make_parser
 from elegant_tf.config import Config, preset
 from elegant_tf.data import faces
@@ -49,6 +49,7 @@ def _run(options: Namespace) -> None:
         "import-torch": _import_torch,
         "export-torch": _export_torch,
         "tflite": _tflite,
+        "prepare": cli_data.prepare,
     }
     commands.get(options.command, _edit)(options)
 
