@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from argparse import Namespace
@@ -50,6 +49,7 @@ def _run(options: Namespace) -> None:
         "export-torch": _export_torch,
         "tflite": _tflite,
         "prepare": cli_data.prepare,
+        "align": cli_data.align,
     }
     commands.get(options.command, _edit)(options)
 
@@ -153,15 +153,5 @@ def _names(text: str) -> list[str]:
 
 def _read(paths: Sequence[str], size: int, folders: bool) -> list[np.ndarray]:
     """The pictures, each at its final size at once: a folder of photos need not fit into memory."""
-    files = [file for path in paths for file in (_list(path) if folders else [path])]
+    files = [file for path in paths for file in (cli_data.list_files(path) if folders else [path])]
     return [resize(read_image(file), size) for file in files]
-
-
-def _list(path: str) -> list[str]:
-    """The path itself, or the files of a folder, by name, but hidden ones."""
-    if not os.path.isdir(path):
-        return [path]
-    names = sorted(name for name in os.listdir(path) if not name.startswith("."))
-    if not names:
-        raise UserError(f"{path}: is an empty folder; expected pictures in it")
-    return [os.path.join(path, name) for name in names]

@@ -19,12 +19,23 @@ examples:
   elegant-tf train --data=records --data_dir=records --run_dir=runs/mine
 """
 
+ALIGN = """\
+Finds the faces in photos and aligns them as training images are: turned, scaled and moved so that eyes, nose and mouth
+are where they always are. Writes a PNG file for each into a folder, and align.json, which tells where in its photo each
+was. Needs mtcnn: pip install 'elegant-tf[align]'.
+
+examples:
+  elegant-tf align --input photos --out faces
+  elegant-tf align --input party.jpg --faces all --image_size 512 --out faces
+"""
+
 Add = Callable[[str, str, str], argparse.ArgumentParser]
 
 
 def add_data_commands(add: Add) -> None:
     """Adds the parsers; `add` makes one of a command's name, its summary and its help."""
     _add_prepare(add("prepare", "write pictures and labels as records, for fast training", PREPARE))
+    _add_align(add("align", "find the faces in photos and align them", ALIGN))
 
 
 def _add_prepare(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +56,16 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
         "--shard_images", type=int, default=defaults.shard_images, metavar="N", help="pictures in a file"
     )
     parser.add_argument("--workers", type=int, metavar="N", help="threads (default: one for each processor)")
+
+
+def _add_align(parser: argparse.ArgumentParser) -> None:
+    what = "photos, or folders of them"
+    parser.add_argument("--input", required=True, nargs="+", metavar="FILE", help=what)
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write faces to")
+    parser.add_argument("--image_size", type=int, default=Settings().image_size, metavar="S", help="side in pixels")
+    parser.add_argument(
+        "--faces", default="largest", metavar="WHICH", help="largest, all, or a number: 0 is the largest, 1 the next"
+    )
 
 
 def _add_source(parser: argparse.ArgumentParser, kinds: list[str]) -> None:
