@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from argparse import Namespace
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from elegant_tf import cli_serving, launch
+from elegant_tf import cli_data, cli_serving, launch
 from elegant_tf.cli_options import make_parser
 from elegant_tf.config import Config, preset
 from elegant_tf.data import faces
@@ -50,6 +49,8 @@ def _run(options: Namespace) -> None:
         "export-torch": _export_torch,
         "tflite": _tflite,
         "serve-client": cli_serving.run,
+        "prepare": cli_data.prepare,
+        "align": cli_data.align,
     }
     commands.get(options.command, _edit)(options)
 
@@ -149,15 +150,5 @@ def _edited(
 
 def _read(paths: Sequence[str], size: int, folders: bool) -> list[np.ndarray]:
     """The pictures, each at its final size at once: a folder of photos need not fit into memory."""
-    files = [file for path in paths for file in (_list(path) if folders else [path])]
+    files = [file for path in paths for file in (cli_data.list_files(path) if folders else [path])]
     return [resize(read_image(file), size) for file in files]
-
-
-def _list(path: str) -> list[str]:
-    """The path itself, or the files of a folder, by name, but hidden ones."""
-    if not os.path.isdir(path):
-        return [path]
-    names = sorted(name for name in os.listdir(path) if not name.startswith("."))
-    if not names:
-        raise UserError(f"{path}: is an empty folder; expected pictures in it")
-    return [os.path.join(path, name) for name in names]

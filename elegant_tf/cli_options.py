@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import functools
 
 import elegant_tf
+from elegant_tf.cli_data_options import add_data_commands
 from elegant_tf.config import Config
 
 MAIN = """\
@@ -146,6 +148,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_export_torch(_add(commands, "export-torch", "write a run as the authors' PyTorch files", EXPORT_TORCH))
     _add_tflite(_add(commands, "tflite", "write a run as TFLite files for phones", TFLITE))
     _add_serve_client(commands.add_parser("serve-client", help="edit on a server", allow_abbrev=False))
+    add_data_commands(functools.partial(_add, commands))
     return parser
 
 

@@ -30,9 +30,13 @@ class Config:
     """
 
     data: str = _option(
-        "faces", "Where images come from: drawn faces or CelebA's layout.", choices=("faces", "celeba"), free=True
+        "faces",
+        "Where images come from: drawn faces, CelebA, CelebA-HQ, TensorFlow Datasets, a folder and table, or records.",
+        choices=("faces", "celeba", "celeba_hq", "tfds", "folder", "records"),
+        free=True,
     )
-    data_dir: str = _option("", "Folder of the images and label files, for --data=celeba.", free=True)
+    data_dir: str = _option("", "Folder of the images and label files, for all --data but faces.", free=True)
+    labels_file: str = _option("", "Table for --data=folder; empty: the only one in --data_dir.", free=True)
     attributes: tuple[str, ...] = _option(
         ("Eyeglasses", "Bangs", "Mustache", "Smiling", "Wearing_Hat"),
         "Attributes to move, in the order of code blocks.",
@@ -53,6 +57,11 @@ class Config:
         "cycle",
         "Attributes one after another (cycle), or all within each batch (mixed).",
         choices=("cycle", "mixed"),
+    )
+    match_attributes: str = _option(
+        "none",
+        "Whether the other attributes of a pair are matched (all), against leaks of what goes together, or not (none).",
+        choices=("none", "all"),
     )
     seed: int = _option(0, "Seed of weights, drawn faces and batches.")
 
@@ -120,8 +129,8 @@ class Config:
             choices = field.metadata["choices"]
             if choices and getattr(self, field.name) not in choices:
                 raise _wrong(field.name, getattr(self, field.name), "one of " + ", ".join(choices))
-        if self.data == "celeba" and not self.data_dir:
-            raise _wrong("data_dir", self.data_dir, "the folder of CelebA's images and label files, for --data=celeba")
+        if self.data not in ("faces", "tfds") and not self.data_dir:
+            raise _wrong("data_dir", self.data_dir, f"the folder of images and label files, for --data={self.data}")
 
     def _check_attributes(self) -> None:
         names = self.attributes

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from elegant_tf.errors import UserError
+from elegant_tf.files import whole_file
 
 # 89.5 megapixels, a quarter of a gigabyte of RGB: from there Pillow itself suspects a decompression bomb.
 MAX_PIXELS = 2**30 // 4 // 3
@@ -52,20 +53,31 @@ def read_image(path: str | Path) -> np.ndarray:
     """
     path = Path(path)
     _check_file(path)
+    return _decode(path, path)
+
+
+def decode_image(data: bytes, name: str | Path) -> np.ndarray:
+    """The picture in a file's bytes, as `read_image` reads files; errors call it `name`."""
+    if not data:
+        raise BadImage(f"{name}: is empty (0 bytes): replace it with an intact copy")
+    return _decode(io.BytesIO(data), name)
+
+
+def _decode(file: Path | io.BytesIO, name: str | Path) -> np.ndarray:
     try:
-        with Image.open(path, formats=READ_FORMATS) as image:
-            _check_size(path, *image.size)
+        with Image.open(file, formats=READ_FORMATS) as image:
+            _check_size(name, *image.size)
             image.load()
             # Orientation after load: Pillow turns TIFFs itself while loading and then drops the tag.
-            return np.array(_upright(_to_rgb(path, image), _orientation(image)))
+            return np.array(_upright(_to_rgb(name, image), _orientation(image)))
     except BadImage:
         raise
     except Image.UnidentifiedImageError:
-        raise BadImage(f"{path}: is not a picture in a known format: use {_known_formats()}") from None
+        raise BadImage(f"{name}: is not a picture in a known format: use {_known_formats()}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise BadImage(f"{path}: {_too_large()}") from None
+        raise BadImage(f"{name}: {_too_large()}") from None
     except Exception as error:  # Pillow's decoders answer damaged files with almost any exception
-        raise BadImage(f"{path}: is damaged, truncated or of an unsupported kind ({error}): replace it") from error
+        raise BadImage(f"{name}: is damaged, truncated or of an unsupported kind ({error}): replace it") from error
 
 
 def _check_file(path: Path) -> None:
@@ -85,9 +97,9 @@ def _check_file(path: Path) -> None:
         raise BadImage(f"{path}: cannot be opened: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _check_size(path: Path, width: int, height: int) -> None:
+def _check_size(name: str | Path, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
-        raise BadImage(f"{path}: claims {width} x {height} pixels; {_too_large()}")
+        raise BadImage(f"{name}: claims {width} x {height} pixels; {_too_large()}")
 
 
 def _too_large() -> str:
@@ -98,9 +110,9 @@ def _known_formats() -> str:
     return f"{', '.join(READ_FORMATS[:-1])} or {READ_FORMATS[-1]}"
 
 
-def _to_rgb(path: Path, image: Image.Image) -> Image.Image:
+def _to_rgb(name: str | Path, image: Image.Image) -> Image.Image:
     if image.mode in ("F", "I") and image.format != "PNG":
-        raise BadImage(f"{path}: has 32-bit pixels of unknown range: save it with 8 or 16 bits per channel")
+        raise BadImage(f"{name}: has 32-bit pixels of unknown range: save it with 8 or 16 bits per channel")
     if image.mode.startswith("I"):
         return _grey16_to_rgb(image)
     if image.has_transparency_data:
@@ -182,16 +194,8 @@ def write_image(path: str | Path, image: np.ndarray, overwrite: bool = False) ->
     check_output(path, overwrite)
     path = Path(path)
     image_format, options = _WRITERS[path.suffix.lower()]
-    aside = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            Image.fromarray(image).save(aside, image_format, **options)
-            os.replace(aside, path)
-        finally:
-            aside.unlink(missing_ok=True)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
+    with whole_file(path) as aside:
+        Image.fromarray(image).save(aside, image_format, **options)
 
 
 def check_output(path: str | Path, overwrite: bool = False) -> None:

@@ -14,12 +14,12 @@ PACKAGE = commands.ROOT / "elegant_tf"
 
 # From the top; a module imports from its own layer and from those below.
 LAYERS = [
-    ["__main__", "cli", "cli_options", "cli_serving", "launch"],
+    ["__main__", "cli", "cli_data", "cli_data_options", "cli_options", "cli_serving", "launch"],
     ["training", "evaluation", "editor", "export", "serving"],
     ["model", "data", "weights"],
     ["networks", "losses"],
     ["layers", "latent", "images", "patches"],
-    ["config", "errors"],
+    ["config", "errors", "files"],
 ]
 
 WITHOUT_TENSORFLOW = ["config", "errors", "images", "data.faces", "data.attributes"]
@@ -29,6 +29,10 @@ TESTED_ELSEWHERE = {
     "__main__": ("test_cli", "two lines around cli.main"),
     "cli_serving": ("test_serving", "the command is tried against a server as the client is"),
     "cli_options": ("test_cli", "options are tested by giving them to the command"),
+    "cli_data_options": ("test_cli_data", "options are tested by giving them to the command"),
+    "data.collection": ("test_sources", "what sources are made of"),
+    "data.preparation": ("test_prepare", "one of the pictures that it writes"),
+    "data.sampler": ("test_pairs", "the pairs of a batch"),
     "evaluation.sheet": ("test_report", "the picture that a report draws"),
     "evaluation.triples": ("test_scorecard", "the triples that the scorecard scores"),
 }

@@ -12,7 +12,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elegant_tf.data.pairs import SCHEDULES, BadImages, PairSampler, pair_dataset
+from elegant_tf.data.pairs import BadImages, pair_dataset
+from elegant_tf.data.sampler import SCHEDULES, PairSampler
 from elegant_tf.data.sources import CelebASource
 from elegant_tf.errors import UserError
 from elegant_tf.images import BadImage, to_float
@@ -253,7 +254,8 @@ def test_report_stays_short():
 DYING = """
 import time
 import numpy as np
-from elegant_tf.data.pairs import PairSampler, pair_dataset
+from elegant_tf.data.pairs import pair_dataset
+from elegant_tf.data.sampler import PairSampler
 
 class SlowSource:
     attributes, image_size, labels = ("Bangs",), 64, np.array([[0], [1]] * 50, np.int8)

@@ -121,7 +121,7 @@ def read_attributes(path: str | Path) -> AttributeTable:
     Line 1 is the number of images, line 2 the attribute names, every other line a file name and one value per
     attribute: -1 or 1 (or 0 and 1 throughout). Raises UserError, with file and line, on anything else.
     """
-    lines = _read_lines(path)
+    lines = read_lines(path)
     if len(lines) < 2:
         raise UserError(f"{path}: has {len(lines)} lines; expected the image count, the attribute names, then rows")
     names = tuple(lines[1].split())
@@ -141,20 +141,26 @@ def read_partition(path: str | Path) -> dict[str, int]:
 
     Raises UserError, with file and line, if a line is not a file name and 0, 1 or 2.
     """
-    files, values = _parse_rows(path, _read_lines(path), first_line=1, columns=1, values=_PARTITIONS)
+    files, values = _parse_rows(path, read_lines(path), first_line=1, columns=1, values=_PARTITIONS)
     return dict(zip(files, values[:, 0].tolist(), strict=True))
 
 
-def _read_lines(path: str | Path) -> list[str]:
+def read_lines(path: str | Path) -> list[str]:
+    """The lines of a text file, however they end. Raises UserError as `read_text` does."""
+    text = read_text(path).replace("\r\n", "\n").replace("\r", "\n").rstrip()
+    return text.split("\n") if text else []
+
+
+def read_text(path: str | Path) -> str:
+    """A file's UTF-8 text as it is, but for a byte order mark. Raises UserError if it cannot be read."""
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        return Path(path).read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: is not a text file (UTF-8)") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    return text.rstrip().split("\n") if text.strip() else []
 
 
 def _check_count(path: str | Path, line: str, rows: int) -> None:
@@ -181,11 +187,12 @@ def _parse_rows(
             allowed = ", ".join(values)
             raise UserError(f"{path}, line {number}: found {error.args[0]!r} where one of {allowed} belongs") from None
         files.append(file)
-    _check_unique(path, files, first_line)
+    check_unique(path, files, first_line)
     return tuple(files), np.frombuffer(b"".join(rows), np.uint8).reshape(-1, columns)
 
 
-def _check_unique(path: str | Path, files: Sequence[str], first_line: int) -> None:
+def check_unique(path: str | Path, files: Sequence[str], first_line: int) -> None:
+    """Raises UserError, with the line, on a file name that comes twice."""
     first_seen: dict[str, int] = {}
     for number, file in enumerate(files, first_line):
         if first_seen.setdefault(file, number) != number:

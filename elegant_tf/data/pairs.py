@@ -1,4 +1,4 @@
-"""Batches of pairs: A has the attribute in turn, B has it not; batch k is a function of (seed, k) alone."""
+"""Batches of pairs, read and decoded beside training."""
 
 from __future__ import annotations
 
@@ -6,108 +6,27 @@ import atexit
 import functools
 import threading
 import time
-from typing import NamedTuple
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow as tf
 
+from elegant_tf.data.sampler import Pairs, PairSampler
 from elegant_tf.data.sources import Source
 from elegant_tf.errors import UserError
 from elegant_tf.images import BadImage, to_float
 
-SCHEDULES = ("cycle", "mixed")
-
 # Distinct bad images that a run goes on with, as a share of the source's.
 BAD_SHARE = 0.01
 
-# Keys that keep the random streams of one seed apart.
-_ORDER, _FLIPS = 0, 1
 
+@runtime_checkable
+class EncodedSource(Source, Protocol):
+    """A source that has its images as JPEG or PNG files of the right size."""
 
-class Pairs(NamedTuple):
-    """Which images make a batch.
-
-    `a`, `b`: int64 `[N]`, image indices; `attribute`: int32 `[N]`, which attribute a has and b has not;
-    `flip_a`, `flip_b`: bool `[N]`, whether to mirror.
-    """
-
-    a: np.ndarray
-    b: np.ndarray
-    attribute: np.ndarray
-    flip_a: np.ndarray
-    flip_b: np.ndarray
-
-
-class PairSampler:
-    """Chooses the pairs of batch k = 0, 1, …
-
-    Under `cycle` batch k trains attribute k mod n throughout (the authors' schedule); under `mixed` the
-    attributes take turns from example to example, so that each gets N / n of a batch, remainders going round.
-    The images with an attribute form a pool, those without another; every pool is used up, in an order
-    shuffled anew, before any of its images comes again. Safe to call from several threads.
-
-    Args:
-        labels: int8 `[M, n]` in {0, 1}.
-        batch_size: N.
-        schedule: `cycle` or `mixed`.
-        seed: 0 or more.
-        flip: whether `flip_a` and `flip_b` mirror half of the images, by chance.
-
-    Raises:
-        UserError: another schedule, or an attribute that all images or none have.
-    """
-
-    def __init__(self, labels: np.ndarray, batch_size: int, schedule: str, seed: int, flip: bool = False) -> None:
-        if schedule not in SCHEDULES:
-            raise UserError(f"--attribute_schedule={schedule}: expected one of {', '.join(SCHEDULES)}")
-        self.batch_size = batch_size
-        self.schedule = schedule
-        self.seed = seed
-        self.flip = flip
-        self._pools = [_split_by_label(column) for column in labels.T]
-        for attribute, pools in enumerate(self._pools):
-            if not all(len(pool) for pool in pools):
-                raise UserError(f"attribute {attribute} is the same for all {len(labels)} images: drop it")
-        # Two epochs of every pool: a batch may span the current one and the next.
-        self._order = functools.lru_cache(maxsize=4 * len(self._pools))(self._shuffle)
-
-    def pool(self, attribute: int, has: bool) -> np.ndarray:
-        """The images that have an attribute, or have it not: int32 `[m]`, ascending."""
-        return self._pools[attribute][int(has)]
-
-    def batch(self, k: int) -> Pairs:
-        """The pairs of batch k."""
-        n = len(self._pools)
-        example = np.arange(self.batch_size)
-        if self.schedule == "cycle":
-            attribute = np.full(self.batch_size, k % n)
-            place = k // n * self.batch_size + example
-        else:
-            place, attribute = np.divmod(k * self.batch_size + example, n)
-        a = self._take(attribute, place, has=True)
-        b = self._take(attribute, place, has=False)
-        flips = np.zeros((2, self.batch_size), bool)
-        if self.flip:
-            flips = self._random(_FLIPS, k).integers(0, 2, flips.shape).astype(bool)
-        return Pairs(a, b, attribute.astype(np.int32), *flips)
-
-    def _take(self, attribute: np.ndarray, place: np.ndarray, has: bool) -> np.ndarray:
-        """The images at these places of the attributes' endless shuffled streams."""
-        images = np.empty(len(attribute), np.int64)
-        for example, (i, position) in enumerate(zip(attribute.tolist(), place.tolist(), strict=True)):
-            epoch, offset = divmod(position, len(self.pool(i, has)))
-            images[example] = self._order(i, has, epoch)[offset]
-        return images
-
-    def _shuffle(self, attribute: int, has: bool, epoch: int) -> np.ndarray:
-        return self._random(_ORDER, attribute, int(has), epoch).permutation(self.pool(attribute, has))
-
-    def _random(self, *key: int) -> np.random.Generator:
-        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
-
-
-def _split_by_label(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return tuple(np.flatnonzero(column == label).astype(np.int32) for label in (0, 1))
+    def encoded(self, index: int) -> bytes:
+        """Image `index`, a file's bytes that can be decoded. Raises BadImage, a UserError, if it cannot be read."""
+        ...
 
 
 class BadImages:
@@ -159,22 +78,39 @@ def pair_dataset(
     start: int = 0,
     bad_images: BadImages | None = None,
     prefetch: int = 4,
+    worker: int = 0,
+    workers: int = 1,
+    parallel: int = tf.data.AUTOTUNE,
 ) -> tf.data.Dataset:
     """Endless batches of pairs, beginning with batch `start`; images are read in parallel, in a fixed order.
 
     Each element: `a`, `b` float32 `[N, S, S, 3]` in [-1, 1]; `y_a`, `y_b` float32 `[N, n]` in {0, 1};
     `attribute` int32 `[N]`. An unreadable image is replaced by the next readable one of its pool and put down
     in `bad_images`; too many end the iteration with a `tf.errors.OpError`, whose cause is `bad_images.error`.
+    The images of an `EncodedSource` are decoded by TensorFlow. Of several workers each reads its part of every
+    batch, N being the sampler's divided by `workers`: joined in their order, the parts are the batch of one worker.
+    `parallel`: batches under way at a time; beside them `prefetch` wait, and no others are in memory.
+
+    Raises:
+        UserError: the batch cannot be divided among the workers.
     """
+    if sampler.batch_size % workers:
+        raise UserError(f"--batch_size={sampler.batch_size}: must be a multiple of the {workers} workers")
     bad_images = bad_images if bad_images is not None else BadImages(len(source.labels))
-    loader = _Loader(source, sampler, bad_images, _exit_gate())
-    images = (sampler.batch_size, source.image_size, source.image_size, 3)
-    labels = (sampler.batch_size, len(source.attributes))
+    count = sampler.batch_size // workers
+    encoded = isinstance(source, EncodedSource)
+    part = slice(worker * count, (worker + 1) * count)
+    loader = _Loader(source, sampler, bad_images, _exit_gate(), encoded, part)
+    images = (count, source.image_size, source.image_size, 3)
+    labels = (count, len(source.attributes))
 
     def load(k: tf.Tensor) -> dict[str, tf.Tensor]:
-        types = (tf.uint8, tf.uint8, tf.int8, tf.int8, tf.int32)
+        kind = tf.string if encoded else tf.uint8
+        types = (kind, kind, tf.int8, tf.int8, tf.int32, tf.bool, tf.bool)
         # Not stateful: under op determinism tf.data would otherwise read one batch at a time.
-        a, b, y_a, y_b, attribute = tf.numpy_function(loader.load, [k], types, stateful=False)
+        a, b, y_a, y_b, attribute, *flips = tf.numpy_function(loader.load, [k], types, stateful=False)
+        if encoded:
+            a, b = (_decode(data, flip, images) for data, flip in zip((a, b), flips, strict=True))
         return {
             "a": to_float(tf.cast(tf.ensure_shape(a, images), tf.float32)),
             "b": to_float(tf.cast(tf.ensure_shape(b, images), tf.float32)),
@@ -184,7 +120,25 @@ def pair_dataset(
         }
 
     batches = tf.data.Dataset.counter(start)
-    return batches.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(prefetch)
+    return batches.map(load, num_parallel_calls=parallel, deterministic=True).prefetch(prefetch)
+
+
+def _decode(data: tf.Tensor, flip: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
+    """JPEG or PNG files, strings `[N]`, as uint8 `[N, S, S, 3]`, mirrored where `flip` says so."""
+
+    def one(file: tf.Tensor) -> tf.Tensor:
+        jpeg = tf.equal(tf.strings.substr(file, 0, 2), b"\xff\xd8")
+        image = tf.cond(
+            jpeg,
+            lambda: tf.io.decode_jpeg(file, channels=3, dct_method="INTEGER_ACCURATE"),
+            lambda: tf.io.decode_png(file, channels=3),
+        )
+        return tf.ensure_shape(image, shape[1:])
+
+    spec = tf.TensorSpec(shape[1:], tf.uint8)
+    pixels = tf.map_fn(one, tf.ensure_shape(data, shape[:1]), parallel_iterations=1, fn_output_signature=spec)
+    if_flipped = tf.ensure_shape(flip, shape[:1])[:, None, None, None]
+    return tf.cond(tf.reduce_any(flip), lambda: tf.where(if_flipped, pixels[:, :, ::-1], pixels), lambda: pixels)
 
 
 class _Gate:
@@ -231,28 +185,32 @@ def _exit_gate() -> _Gate:
 
 
 class _Loader:
-    """Batch number to NumPy arrays."""
+    """Batch number to NumPy arrays: pixels, or files of an `EncodedSource`."""
 
-    def __init__(self, source: Source, sampler: PairSampler, bad_images: BadImages, gate: _Gate) -> None:
+    def __init__(
+        self, source: Source, sampler: PairSampler, bad_images: BadImages, gate: _Gate, encoded: bool, part: slice
+    ) -> None:
         self._source = source
         self._sampler = sampler
         self._bad_images = bad_images
         self._gate = gate
+        self._encoded = encoded
+        self._part = part
 
     def load(self, k: np.ndarray) -> tuple[np.ndarray, ...]:
-        """a, b uint8 `[N, S, S, 3]`; y_a, y_b int8 `[N, n]`; attribute int32 `[N]`."""
+        """a, b uint8 `[N, S, S, 3]`, mirrored, or bytes `[N]`; y_a, y_b int8 `[N, n]`; attribute int32, flips bool."""
         with self._gate:
             return self._load_batch(int(k))
 
     def _load_batch(self, k: int) -> tuple[np.ndarray, ...]:
         try:
-            pairs = self._sampler.batch(k)
+            pairs = Pairs(*(column[self._part] for column in self._sampler.batch(k)))
             a, y_a = self._load_side(pairs.a, pairs.attribute, True, pairs.flip_a)
             b, y_b = self._load_side(pairs.b, pairs.attribute, False, pairs.flip_b)
         except UserError as error:
             self._bad_images.error = error
             raise
-        return a, b, y_a, y_b, pairs.attribute
+        return a, b, y_a, y_b, pairs.attribute, pairs.flip_a, pairs.flip_b
 
     def _load_side(
         self, indices: np.ndarray, attributes: np.ndarray, has: bool, flips: np.ndarray
@@ -261,18 +219,19 @@ class _Loader:
         for index, attribute, flip in zip(indices.tolist(), attributes.tolist(), flips, strict=True):
             self._gate.check_open()
             image, index = self._load_readable(index, attribute, has)
-            images.append(image[:, ::-1] if flip else image)
+            images.append(image[:, ::-1] if flip and not self._encoded else image)
             labels.append(self._source.labels[index])
-        return np.stack(images), np.stack(labels)
+        return np.array(images, object) if self._encoded else np.stack(images), np.stack(labels)
 
-    def _load_readable(self, index: int, attribute: int, has: bool) -> tuple[np.ndarray, int]:
+    def _load_readable(self, index: int, attribute: int, has: bool) -> tuple[np.ndarray | bytes, int]:
         """The image, or the next readable one of its pool; and the index of what was loaded."""
         pool = self._sampler.pool(attribute, has)
         place = int(np.searchsorted(pool, index))
+        load = self._source.encoded if self._encoded else self._source.load
         for step in range(len(pool)):
             candidate = int(pool[(place + step) % len(pool)])
             try:
-                return self._source.load(candidate), candidate
+                return load(candidate), candidate
             except BadImage as error:
                 self._bad_images.add(candidate, str(error))
         kind = "with" if has else "without"

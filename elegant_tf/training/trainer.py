@@ -17,7 +17,8 @@ import tensorflow as tf
 from absl import logging
 
 from elegant_tf.config import CONFIG_FILE, Config
-from elegant_tf.data.pairs import BadImages, PairSampler, pair_dataset
+from elegant_tf.data.pairs import BadImages, pair_dataset
+from elegant_tf.data.sampler import PairSampler
 from elegant_tf.data.sources import open_source
 from elegant_tf.errors import UserError
 from elegant_tf.images import to_uint8
@@ -53,9 +54,15 @@ class Trainer:
             config.image_size,
             config.seed,
             config.faces_count,
+            labels_file=config.labels_file,
         )
         self._sampler = PairSampler(
-            self._source.labels, config.batch_size, config.attribute_schedule, config.seed, config.flip
+            self._source.labels,
+            config.batch_size,
+            config.attribute_schedule,
+            config.seed,
+            config.flip,
+            config.match_attributes,
         )
         self._strategy = make_strategy(config)
         keras.utils.set_random_seed(config.seed)

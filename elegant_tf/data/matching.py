@@ -1,0 +1,59 @@
+"""Finding, for an image with an attribute, one without it that is like it in all other attributes."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+
+class Matcher:
+    """Images grouped by their labels.
+
+    Args:
+        labels: int8 `[M, n]` in {0, 1}; every attribute has images with it and images without.
+    """
+
+    def __init__(self, labels: np.ndarray) -> None:
+        patterns, group, counts = np.unique(labels, axis=0, return_inverse=True, return_counts=True)
+        self._has = np.ascontiguousarray(patterns.T, np.int64)
+        self._packed = _pack(patterns)
+        self._group = group.ravel()
+        self._counts = counts
+        # The images of group g are members[starts[g] : starts[g] + counts[g]].
+        self._members = np.argsort(self._group, kind="stable")
+        self._starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        self._nearest = functools.lru_cache(maxsize=4096)(self._find_nearest)
+
+    def match(self, images: np.ndarray, attributes: np.ndarray, chances: np.ndarray) -> np.ndarray:
+        """For each image that has an attribute, one that has it not and differs in as few others as any does.
+
+        Args:
+            images, attributes: integers `[N]`.
+            chances: float64 `[N]` in [0, 1): which of the images that are equally like it, each being as likely.
+
+        Returns:
+            int64 `[N]`, images.
+        """
+        found = np.empty(len(images), np.int64)
+        for place, (image, attribute) in enumerate(zip(images.tolist(), attributes.tolist(), strict=True)):
+            groups, ends = self._nearest(int(self._group[image]), attribute)
+            number = int(chances[place] * ends[-1])
+            which = int(np.searchsorted(ends, number, side="right"))
+            before = ends[which - 1] if which else 0
+            found[place] = self._members[self._starts[groups[which]] + number - before]
+        return found
+
+    def _find_nearest(self, group: int, attribute: int) -> tuple[np.ndarray, np.ndarray]:
+        """The groups, and how many images they and those before them have."""
+        out_of_reach = len(self._has) + 1  # more than any two patterns differ in
+        differences = np.bitwise_count(self._packed ^ self._packed[group]).sum(axis=1, dtype=np.int64)
+        differences += out_of_reach * self._has[attribute]
+        groups = np.flatnonzero(differences == differences.min())
+        return groups, np.cumsum(self._counts[groups])
+
+
+def _pack(patterns: np.ndarray) -> np.ndarray:
+    """Rows of 0 and 1 as bits of uint64 `[P, W]`."""
+    packed = np.packbits(patterns.astype(bool), axis=1)
+    return np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)

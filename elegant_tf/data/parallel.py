@@ -1,0 +1,78 @@
+"""Work on many pictures at once, in order and in bounded memory, and how far it is."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_AHEAD = 4  # results waited for, for each worker
+_LINE_SECONDS = 10.0
+_BAR_SECONDS = 0.2
+_BAR = 24
+
+
+def cpus() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def map_in_order(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    """The results for the items, in their order, computed by that many threads a little ahead of who takes them.
+
+    Threads, as decoding, resampling and encoding pictures leaves Python's lock.
+    """
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > _AHEAD * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+class Progress:
+    """Prints how much of `total` is done, how fast and how long it will take: a bar on terminals, lines elsewhere."""
+
+    def __init__(self, what: str, total: int, done: int = 0) -> None:
+        self._what, self._total, self._done = what, total, done
+        self._start, self._from = time.monotonic(), done
+        self._printed = self._start
+        self._bar = sys.stderr.isatty()
+
+    def add(self, count: int = 1) -> None:
+        """Counts what is done; prints now and then."""
+        self._done += count
+        now = time.monotonic()
+        if now - self._printed > (_BAR_SECONDS if self._bar else _LINE_SECONDS):
+            self._printed = now
+            self._print(end="" if self._bar else "\n")
+
+    def close(self) -> None:
+        """Prints the last line."""
+        self._print(end="\n")
+
+    def _print(self, end: str) -> None:
+        rate = (self._done - self._from) / max(time.monotonic() - self._start, 1e-9)
+        left = (self._total - self._done) / rate if rate else 0
+        filled = _BAR * self._done // max(self._total, 1)
+        head = f"\r[{'#' * filled}{'.' * (_BAR - filled)}] " if self._bar else ""
+        text = f"{self._done}/{self._total} {self._what}, {rate:.0f} a second, {_duration(left)} left"
+        print(head + text, end=end, file=sys.stderr, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"

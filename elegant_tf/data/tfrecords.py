@@ -1,0 +1,77 @@
+"""TFRecord files, read at any place: where their records are, and one record's bytes.
+
+A file is a sequence of records: length (8 bytes), its checksum (4), the data, its checksum (4).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from elegant_tf.errors import UserError
+
+HEAD, TAIL = 12, 4
+
+
+def find_records(path: str | Path) -> np.ndarray:
+    """Where the data of each record of a file is: int64 `[M, 2]`, offset and length. Reads 8 bytes a record.
+
+    Raises UserError if the file cannot be read or does not end with a record.
+    """
+    places = []
+    try:
+        with open(path, "rb", buffering=0) as file:
+            size, at = os.fstat(file.fileno()).st_size, 0
+            while at < size:
+                head = os.pread(file.fileno(), 8, at)
+                length = struct.unpack("<Q", head)[0] if len(head) == 8 else size
+                places.append((at + HEAD, length))
+                at += HEAD + length + TAIL
+            if at != size:
+                raise UserError(f"{path}: is damaged or cut short after record {len(places) - 1}")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    return np.array(places, np.int64).reshape(-1, 2)
+
+
+class ByteReader:
+    """Reads pieces of several files, from any number of threads; the files stay open.
+
+    Raises:
+        UserError: a file cannot be opened.
+    """
+
+    def __init__(self, paths: Sequence[str | Path]) -> None:
+        self._paths = [str(path) for path in paths]
+        self._descriptors: list[int] = []
+        for path in self._paths:
+            try:
+                self._descriptors.append(os.open(path, os.O_RDONLY))
+            except OSError as error:
+                raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+
+    def __del__(self) -> None:
+        for descriptor in getattr(self, "_descriptors", []):
+            os.close(descriptor)
+
+    def read(self, file: int, offset: int, length: int) -> bytes:
+        """`length` bytes of file number `file`; fewer at its end. Raises OSError if it cannot be read."""
+        return os.pread(self._descriptors[file], length, offset)
+
+    def name(self, file: int) -> str:
+        """The path of file number `file`."""
+        return self._paths[file]
+
+
+def file_sha256(path: str | Path) -> str:
+    """The SHA-256 of a file, in hexadecimal. Raises OSError if it cannot be read."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(2**20):
+            digest.update(piece)
+    return digest.hexdigest()

@@ -1,0 +1,99 @@
+"""CelebA's variants and CelebA-HQ's folder."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from elegant_tf.data.celeba_layout import open_celeba, open_celeba_hq
+from elegant_tf.data.landmarks import COLUMNS
+from elegant_tf.data.sources import open_source
+from elegant_tf.errors import UserError
+
+
+def write_celeba(root, sizes, folder="img_align_celeba", landmarks=()):
+    """Pictures of these sizes, of which every other has bangs, and landmark files of these names."""
+    (root / folder).mkdir(parents=True)
+    files = [f"{number:06d}.jpg" for number in range(1, len(sizes) + 1)]
+    for file, size in zip(files, sizes, strict=True):
+        Image.new("RGB", size, "gray").save(root / folder / file)
+    rows = [f"{file} {number % 2 * 2 - 1}" for number, file in enumerate(files)]
+    (root / "list_attr_celeba.txt").write_text("\n".join([str(len(files)), "Bangs", *rows]))
+    for number, name in enumerate(landmarks):
+        rows = [f"{file} " + " ".join(str(10 * number + k) for k in range(10)) for file in files]
+        (root / name).write_text("\n".join([str(len(files)), " ".join(COLUMNS), *rows]))
+    return root
+
+
+BOTH = ("list_landmarks_align_celeba.txt", "list_landmarks_celeba.txt")
+
+
+@pytest.mark.parametrize("folder", ["img_align_celeba", "img_celeba", "Img/img_celeba"])
+@pytest.mark.parametrize(
+    ("sizes", "variant", "first"),
+    [([(178, 218)] * 4, "aligned", 0), ([(409, 687), (423, 600), (178, 218), (1200, 900)], "in the wild", 10)],
+)
+def test_the_sizes_tell_the_variant_and_its_landmarks(tmp_path, folder, sizes, variant, first):
+    collection = open_celeba(write_celeba(tmp_path / "c", sizes, folder, BOTH))
+    assert collection.variant == variant
+    assert collection.landmarks.shape == (4, 5, 2)
+    assert collection.landmarks[2, 0].tolist() == [first, first + 1]
+
+
+def test_the_landmarks_of_the_other_variant_are_not_taken(tmp_path):
+    wild = write_celeba(tmp_path / "c", [(409, 687), (423, 600)], landmarks=BOTH[:1])
+    assert open_celeba(wild).landmarks is None
+
+
+def test_a_broken_picture_does_not_hide_the_variant(tmp_path):
+    root = write_celeba(tmp_path / "c", [(178, 218)] * 3, landmarks=BOTH)
+    (root / "img_align_celeba" / "000001.jpg").write_text("no picture")
+    assert open_celeba(root).variant == "aligned"
+
+
+def test_hidden_files_of_other_systems_are_no_pictures(tmp_path):
+    root = write_celeba(tmp_path / "c", [(178, 218)] * 2)
+    (root / "img_align_celeba" / "._000001.jpg").write_text("")
+    assert not open_celeba(root).unlabelled
+
+
+@pytest.fixture
+def celeba_hq(tmp_path):
+    root = tmp_path / "CelebAMask-HQ"
+    (root / "CelebA-HQ-img").mkdir(parents=True)
+    for number in range(4):
+        Image.new("RGB", (64, 64), (50 * number,) * 3).save(root / "CelebA-HQ-img" / f"{number}.jpg")
+    rows = [f"{number}.jpg  {number % 2 * 2 - 1} -1" for number in range(4)]
+    (root / "CelebAMask-HQ-attribute-anno.txt").write_text("\n".join(["4", "Bangs Bald ", *rows]) + "\n")
+    return root
+
+
+def test_celeba_hq(celeba_hq):
+    source = open_source("celeba_hq", celeba_hq, ["Bangs"], 32)
+    assert source.name == "celeba_hq"
+    assert source.labels.tolist() == [[0], [1], [0], [1]]
+    np.testing.assert_allclose(source.load(3), 150.0, atol=2)
+    with pytest.raises(UserError, match=r"CelebA-HQ-to-CelebA-mapping.txt, so all images are for training"):
+        open_source("celeba_hq", celeba_hq, ["Bangs"], 32, split="test")
+
+
+def test_celeba_hq_takes_celebas_splits(celeba_hq):
+    rows = [f"{number:8d} {119_613 + number:10d} {119_614 + number:06d}.jpg" for number in range(4)]
+    (celeba_hq / "CelebA-HQ-to-CelebA-mapping.txt").write_text("idx  orig_idx  orig_file\n" + "\n".join(rows))
+    (celeba_hq / "list_eval_partition.txt").write_text(
+        "".join(f"{119_614 + number:06d}.jpg {split}\n" for number, split in enumerate([0, 0, 2, 2]))
+    )
+    assert open_source("celeba_hq", celeba_hq, ["Bangs"], 32, split="test").files == ("2.jpg", "3.jpg")
+    assert open_celeba_hq(celeba_hq).splits.tolist() == [0, 0, 2, 2]
+    (celeba_hq / "CelebA-HQ-to-CelebA-mapping.txt").write_text("idx\n0 1\n")
+    with pytest.raises(UserError, match="line 2: expected an index"):
+        open_celeba_hq(celeba_hq)
+
+
+def test_celeba_hq_without_its_parts(tmp_path):
+    with pytest.raises(UserError, match="has no CelebAMask-HQ-attribute-anno"):
+        open_celeba_hq(tmp_path)
+    (tmp_path / "CelebAMask-HQ-attribute-anno.txt").write_text("0\nBangs\n")
+    with pytest.raises(UserError, match="CelebA-HQ-img"):
+        open_celeba_hq(tmp_path)

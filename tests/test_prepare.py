@@ -1,0 +1,309 @@
+"""Records: written from any collection, the same again for the same input, whatever happens in between."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import dirty
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from elegant_tf.data.faces import make_face, write_celeba
+from elegant_tf.data.preparation import Settings
+from elegant_tf.data.prepare import prepare
+from elegant_tf.data.records import open_records
+from elegant_tf.data.similarity import align, target_points
+from elegant_tf.data.sources import open_collection, open_source
+from elegant_tf.errors import UserError
+from elegant_tf.images import read_image, resize
+
+COUNT, SEED, SIZE = 24, 5, 64
+
+
+@pytest.fixture(scope="module")
+def celeba(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("prepare") / "celeba"
+    write_celeba(out, COUNT, 80, SEED, counterfactuals=0)
+    return out
+
+
+@pytest.fixture(scope="module")
+def records(celeba) -> Path:
+    out = celeba.parent / "records"
+    prepare(open_collection("celeba", celeba), out, Settings(SIZE, encoding="png", shard_images=10))
+    return out
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+def test_the_manifest_says_what_is_there(records, celeba):
+    manifest = json.loads((records / "manifest.json").read_text())
+    labels = open_collection("celeba", celeba).table
+    assert (manifest["images"], manifest["dropped"]) == (COUNT, [])
+    assert manifest["splits"] == {"train": 20, "validation": 2, "test": 2}
+    assert manifest["positives"] == dict(zip(labels.names, labels.labels.sum(axis=0).tolist(), strict=True))
+    assert [shard["images"] for shard in manifest["shards"]] == [10, 10, 4]
+    for shard in manifest["shards"]:
+        path = records / shard["file"]
+        assert path.stat().st_size == shard["bytes"]
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == shard["sha256"]
+    assert manifest["settings"] == {
+        "image_size": SIZE,
+        "alignment": "similarity",
+        "encoding": "png",
+        "quality": 95,
+        "shard_images": 10,
+    }
+
+
+def test_records_are_the_aligned_pictures(records, celeba):
+    collection, source = open_collection("celeba", celeba), open_source("records", records, ["Bangs"], SIZE)
+    for index in (0, 9, 19):
+        row = collection.table.files.index(source.files[index])
+        face, _ = align(collection.read(row), collection.landmarks[row], SIZE)
+        assert (source.load(index) == face).all()
+    landmarks = open_records(records).collection.landmarks
+    assert landmarks.shape == (COUNT, 5, 2)
+    assert abs(landmarks[:, :2] - target_points(SIZE)[:2]).max() < 4  # drawn faces differ from the mean face
+
+
+def test_records_have_the_same_labels_and_splits(records, celeba):
+    for split in ("train", "validation", "test"):
+        names = ["Smiling", "Bangs"] if split == "train" else None
+        if names:
+            ours, theirs = (
+                open_source(kind, place, names, SIZE, split=split)
+                for kind, place in (("records", records), ("celeba", celeba))
+            )
+            assert (ours.labels == theirs.labels).all()
+            assert ours.files == theirs.files
+    collections = [open_collection(kind, place) for kind, place in (("records", records), ("celeba", celeba))]
+    assert (collections[0].splits == collections[1].splits).all()
+
+
+def test_any_reader_of_tfrecords_can_read_them(records, celeba):
+    collection = open_collection("celeba", celeba)
+    shards = sorted(str(path) for path in records.glob("*.tfrecord"))
+    examples = [tf.train.Example.FromString(data.numpy()) for data in tf.data.TFRecordDataset(shards)]
+    assert len(examples) == COUNT
+    for row, example in enumerate(examples):
+        feature = example.features.feature
+        assert feature["file"].bytes_list.value[0].decode() == collection.table.files[row]
+        assert list(feature["labels"].int64_list.value) == collection.table.labels[row].tolist()
+        assert feature["row"].int64_list.value[0] == row
+        assert tf.io.decode_png(feature["image"].bytes_list.value[0]).shape == (SIZE, SIZE, 3)
+
+
+@pytest.mark.parametrize("workers", [1, 5])
+def test_equal_input_gives_equal_files(records, celeba, tmp_path, workers):
+    settings = Settings(SIZE, encoding="png", shard_images=10)
+    prepare(open_collection("celeba", celeba), tmp_path / "again", settings, workers=workers)
+    assert contents(tmp_path / "again") == contents(records)
+
+
+def test_crop_and_jpeg(celeba, tmp_path):
+    prepare(open_collection("celeba", celeba), tmp_path / "out", Settings(40, "crop"))
+    source = open_source("records", tmp_path / "out", ["Bangs"], 40)
+    expected = resize(read_image(celeba / "img_align_celeba" / "000003.jpg"), 40)
+    assert source.encoded(2)[:2] == b"\xff\xd8"
+    assert abs(source.load(2).astype(int) - expected).mean() < 3
+    landmarks = open_records(tmp_path / "out").collection.landmarks
+    np.testing.assert_allclose(landmarks[2], make_face(SEED, 2).landmarks(80) / 2 - 0.25, atol=0.3)
+
+
+def test_pictures_as_they_are(celeba, tmp_path):
+    settings = Settings(256, "none", encoding="png")
+    manifest = prepare(open_collection("celeba", celeba), tmp_path / "out", settings)
+    assert manifest["settings"]["image_size"] == 0
+    assert (open_records(tmp_path / "out").collection.read(3) == open_collection("celeba", celeba).read(3)).all()
+    assert open_source("records", tmp_path / "out", ["Bangs"], 32).load(0).shape == (32, 32, 3)
+
+
+def table_folder(tmp_path) -> tuple[Path, list[str], list[str]]:
+    root = tmp_path / "dirty"
+    good, bad = dirty.write(root)
+    bad.remove("nowhere.jpg")
+    (root / "nowhere.jpg").unlink()
+    lines = [f'"{file}",{number % 2}' for number, file in enumerate([*good, *bad])]
+    (root / "labels.csv").write_bytes(("\ufefffile,Odd\r\n" + "\r\n".join(lines)).encode())
+    return root, good, bad
+
+
+def test_dirty_data_is_named_and_nothing_else_is_lost(tmp_path):
+    root, good, bad = table_folder(tmp_path)
+    manifest = prepare(open_collection("folder", root), tmp_path / "out", Settings(32, "crop", encoding="png"))
+    assert [entry["file"] for entry in manifest["dropped"]] == bad
+    for entry in manifest["dropped"]:
+        assert entry["file"] in entry["reason"]
+    collection = open_records(tmp_path / "out").collection
+    assert collection.table.files == tuple(good)
+    for row, file in enumerate(good):
+        assert (collection.read(row) == resize(read_image(root / file), 32)).all()
+        assert collection.table.labels[row, 0] == row % 2
+
+
+def test_unreadable_permissions(tmp_path):
+    """As another user, if this one may read everything."""
+    root, _, _ = table_folder(tmp_path)
+    (root / "cmyk.jpg").chmod(0)
+    program = (
+        "import os, sys; from elegant_tf.images import read_image, BadImage\n"
+        "if os.geteuid() == 0: os.setuid(65534)\n"
+        "try: read_image('cmyk.jpg')\n"
+        "except BadImage as error: print(error)"
+    )
+    for folder in (root, tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        folder.chmod(0o755)
+    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "cmyk.jpg: cannot be opened: Permission denied\n", done.stderr
+
+
+def test_landmarks_of_another_variant_are_told(celeba, tmp_path):
+    """Landmarks in the pixels of larger pictures, as of the in-the-wild variant, would give black crops."""
+    root = tmp_path / "celeba"
+    root.mkdir()
+    for path in celeba.iterdir():
+        if path.name != "list_landmarks_align_celeba.txt":
+            (root / path.name).symlink_to(path)
+    lines = (celeba / "list_landmarks_align_celeba.txt").read_text().splitlines()
+    rows = [line.split() for line in lines[2:]]
+    rows = [" ".join([row[0], *(str(int(word) + 300) for word in row[1:])]) for row in rows]
+    (root / "list_landmarks_align_celeba.txt").write_text("\n".join([*lines[:2], *rows]))
+    with pytest.raises(UserError, match=r"no picture is left of 24:\n.*000001.jpg: .*another variant"):
+        prepare(open_collection("celeba", root), tmp_path / "out", Settings(SIZE))
+
+
+def test_without_landmarks(celeba, tmp_path):
+    root = tmp_path / "celeba"
+    root.mkdir()
+    for name in ("img_align_celeba", "list_attr_celeba.txt"):
+        (root / name).symlink_to(celeba / name)
+    with pytest.raises(UserError, match=r"aligned, but there is no list_landmarks_align_celeba.txt.*--detect"):
+        prepare(open_collection("celeba", root), tmp_path / "out", Settings(SIZE))
+    points = np.array(make_face(SEED, 0).landmarks(80))
+    prepare(open_collection("celeba", root), tmp_path / "out", Settings(SIZE), detect=lambda image: points)
+    assert len(open_source("records", tmp_path / "out", ["Bangs"], SIZE).files) == COUNT
+
+
+def test_faces_that_are_not_found_are_left_out(celeba, tmp_path):
+    collection = open_collection("celeba", celeba)
+
+    def detect(image):
+        if not image[0, 0].sum() % 2:
+            raise UserError("no face was found")
+        return make_face(SEED, 0).landmarks(80)
+
+    object.__setattr__(collection, "landmarks", None)
+    manifest = prepare(collection, tmp_path / "out", Settings(SIZE), detect)
+    assert manifest["dropped"]
+    assert manifest["images"] + len(manifest["dropped"]) == COUNT
+    assert all(entry["reason"] == f"{entry['file']}: no face was found" for entry in manifest["dropped"])
+
+
+def test_an_interrupted_run_goes_on(records, celeba, tmp_path, monkeypatch):
+    settings, out = Settings(SIZE, encoding="png", shard_images=10), tmp_path / "out"
+    collection = open_collection("celeba", celeba)
+    read, seen = collection.read, []
+
+    def fail(index):
+        seen.append(index)
+        if index == 15:
+            raise KeyboardInterrupt
+        return read(index)
+
+    object.__setattr__(collection, "read", fail)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(collection, out, settings, workers=1)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "pictures-00000-of-00003.npz",
+        "pictures-00000-of-00003.tfrecord",
+        "settings.json",
+    ]
+    with pytest.raises(UserError, match=r"has no manifest.json.*the same command goes on"):
+        open_records(out)
+    seen.clear()
+    object.__setattr__(collection, "read", lambda index: seen.append(index) or read(index))
+    prepare(collection, out, settings)
+    assert min(seen) == 10
+    assert contents(out) == contents(records)
+
+
+KILLED = """
+import sys
+from elegant_tf.data.preparation import Settings
+from elegant_tf.data.prepare import prepare
+from elegant_tf.data.sources import open_collection
+prepare(open_collection("celeba", sys.argv[1]), sys.argv[2], Settings(256, encoding="png", shard_images=2), workers=1)
+"""
+
+
+def test_a_killed_run_leaves_no_bad_shard(celeba, tmp_path):
+    out = tmp_path / "out"
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(celeba), str(out)], stderr=subprocess.PIPE)
+    killer = threading.Timer(120, process.kill)
+    killer.start()
+    while not list(out.glob("*.npz")) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    killer.cancel()
+    for index in out.glob("*.npz"):
+        with np.load(index) as places:
+            data = index.with_suffix(".tfrecord").read_bytes()
+            for offset, length in zip(places["offsets"], places["lengths"], strict=True):
+                assert data[offset : offset + length].startswith(b"\x89PNG")
+    settings = Settings(256, encoding="png", shard_images=2)
+    collection = open_collection("celeba", celeba)
+    prepare(collection, out, settings)
+    prepare(collection, tmp_path / "undisturbed", settings)
+    assert contents(out) == contents(tmp_path / "undisturbed")
+
+
+def test_other_settings_or_input_are_refused(records, celeba, tmp_path):
+    collection = open_collection("celeba", celeba)
+    with pytest.raises(UserError, match="holds records with another image_size"):
+        prepare(collection, records, Settings(32, encoding="png", shard_images=10))
+    other = tmp_path / "other"
+    write_celeba(other, 4, 48, 1, counterfactuals=0)
+    with pytest.raises(UserError, match="holds records with another source"):
+        prepare(open_collection("celeba", other), records, Settings(SIZE, encoding="png", shard_images=10))
+    with pytest.raises(UserError, match="already exists"):
+        prepare(collection, celeba, Settings(SIZE))
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot be written"):
+        prepare(collection, tmp_path / "file" / "out", Settings(SIZE))
+
+
+@pytest.mark.parametrize(
+    ("options", "flag"),
+    [
+        ({"image_size": 8}, "--image_size=8"),
+        ({"image_size": 9999}, "--image_size=9999"),
+        ({"alignment": "magic"}, "--alignment=magic"),
+        ({"encoding": "gif"}, "--encoding=gif"),
+        ({"quality": 0}, "--quality=0"),
+        ({"shard_images": 0}, "--shard_images=0"),
+    ],
+)
+def test_senseless_settings(options, flag):
+    with pytest.raises(UserError, match=flag):
+        Settings(**options)
+
+
+def test_pictures_and_labels_that_disagree(celeba, tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "labels.csv").write_text("file,Odd\na.png,1\nb.png,0\n")
+    with pytest.raises(UserError, match=r"lacks 1 of the 2 images .*\(b.png\)"):
+        prepare(open_collection("folder", tmp_path), tmp_path / "out", Settings(32, "crop"))
+    assert not (tmp_path / "out").exists()
