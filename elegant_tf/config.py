@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from elegant_tf.errors import UserError
+from elegant_tf.files import whole_file
 
 CONFIG_FILE = "config.json"
 
@@ -209,10 +210,8 @@ class Config:
 
     def save(self, run_dir: str | os.PathLike[str]) -> None:
         """Writes `config.json` into a run directory, aside first and then renamed."""
-        path = Path(run_dir) / CONFIG_FILE
-        aside = path.with_suffix(".json.part")
-        aside.write_text(self.to_json(), encoding="utf-8")
-        os.replace(aside, path)
+        with whole_file(Path(run_dir) / CONFIG_FILE) as aside:
+            aside.write_text(self.to_json(), encoding="utf-8")
 
     @classmethod
     def load(cls, run_dir: str | os.PathLike[str]) -> Config:

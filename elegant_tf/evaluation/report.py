@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import os
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,10 @@ import numpy as np
 
 from elegant_tf.config import Config
 from elegant_tf.editor import Editor
-from elegant_tf.errors import UserError
 from elegant_tf.evaluation.scorecard import Score, as_rows, mean_score, scorecard
 from elegant_tf.evaluation.sheet import draw_sheet
 from elegant_tf.evaluation.triples import Triples, load_triples
+from elegant_tf.files import whole_file
 from elegant_tf.images import write_image
 
 COUNT = 64
@@ -122,15 +121,8 @@ def _align(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
     """Whole or not at all."""
-    aside = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        try:
-            aside.write_text(json.dumps(_plain(values), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-            os.replace(aside, path)
-        finally:
-            aside.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+    with whole_file(path) as aside:
+        aside.write_text(json.dumps(_plain(values), indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _plain(value: Any) -> Any:
