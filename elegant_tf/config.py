@@ -88,7 +88,9 @@ class Config:
     r1_weight: float = _option(0.0, "Weight of the discriminators' squared slope at real images.")
     r1_every: int = _option(8, "Updates from one such penalty to the next, which counts for all of them.")
     restoration_weight: float = _option(0.0, "Weight of exchanging an attribute back from the original.")
-    restoration_ramp_updates: int = _option(0, "Updates over which the weight of restoration grows to its full value.")
+    exchange_back_weight: float = _option(0.0, "Weight of exchanging an attribute back between the edited images.")
+    restoration_noise: float = _option(0.0, "Noise on edited images from which both exchanges back start.")
+    restoration_ramp_updates: int = _option(0, "Updates over which the weights of both grow to their full value.")
     residual_weight: float = _option(0.0, "Weight of the mean absolute residual of edited images.")
     ema_half_life: float = _option(0.0, "Updates in which an averaged generator forgets half; 0: no averaging.")
 
@@ -255,7 +257,10 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "learning_rate": 8e-4,
         "conditioning": "projection",
         "mismatch_weight": 1.0,
+        "r1_weight": 0.1,
         "restoration_weight": 400.0,
+        "exchange_back_weight": 400.0,
+        "restoration_noise": 0.05,
         "restoration_ramp_updates": 4000,
         "residual_weight": 0.2,
         "ema_half_life": 200.0,

@@ -36,7 +36,8 @@ def test_defaults_are_the_authors_program():
     assert (config.reconstruction_norm, config.reconstruction_weight) == ("l2", 5.0)
     assert (config.discriminator_weight, config.half_scale_weight) == (0.25, 0.5)
     assert (config.attribute_schedule, config.flip, config.steps) == ("cycle", False, 200_000)
-    assert (config.mismatch_weight, config.restoration_weight, config.residual_weight) == (0.0, 0.0, 0.0)
+    assert (config.mismatch_weight, config.r1_weight, config.residual_weight) == (0.0, 0.0, 0.0)
+    assert (config.restoration_weight, config.exchange_back_weight, config.restoration_noise) == (0.0, 0.0, 0.0)
 
 
 def test_paper_preset_has_the_published_losses():

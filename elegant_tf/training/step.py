@@ -161,31 +161,58 @@ class Learner(tf.Module):
         total = config.reconstruction_weight * reconstruction
         total += losses.scale_sum([full, half], config.half_scale_weight)
         terms = {"reconstruction": reconstruction, "adversarial_full": full, "adversarial_half": half}
-        if config.restoration_weight:
-            terms["restoration"] = self.restoration(batch, generated)
-            total += self._restoration_weight() * terms["restoration"]
+        for name, term in self.restorations(batch, generated).items():
+            terms[name] = term
+            total += self._ramp() * getattr(config, f"{name}_weight") * term
         if config.residual_weight:
             terms["residual"] = tf.reduce_mean(tf.abs(generated.residuals))
             total += config.residual_weight * terms["residual"]
         return {"generator": total, **terms}
 
-    def restoration(self, batch: Batch, generated: Generated) -> tf.Tensor:
-        """How far exchanging back is from the original: C with A's attribute against A, D with B's against B.
+    def restorations(self, batch: Batch, generated: Generated) -> dict[str, tf.Tensor]:
+        """How far from the originals the edited images are, once their attribute is exchanged back.
 
-        C and D are taken as given (no gradient), so that they gain nothing by hiding the original in themselves.
+        `restoration`: by the originals' own codes. `exchange_back`: between C and D, which must have the other's
+        attribute in them for that; it alone teaches what is edited to carry this exemplar's style. What is edited
+        back is taken as given (no gradient), so that nothing is gained by hiding the original in it; noise drowns
+        the faint rest that did not go. Only terms that have a weight.
         """
-        edited = tf.stop_gradient(generated.edited)
+        config = self._config
+        if not (config.restoration_weight or config.exchange_back_weight):
+            return {}
         originals = tf.concat([batch["a"], batch["b"]], axis=0)
-        codes, skips = self.generator.encode(edited, training=True)
-        restored_codes = exchange(codes, generated.codes[:, None], self._attribute_weights(batch))
-        restored = apply_residual(edited, self.generator.decode(restored_codes, codes, skips, training=True))
-        return losses.reconstruction(restored, originals, self._config.reconstruction_norm)
+        edited, weights = tf.stop_gradient(generated.edited), self._attribute_weights(batch)
+        codes, skips = self.generator.encode(self._noisy(edited, 0), training=True)
 
-    def _restoration_weight(self) -> tf.Tensor:
-        """Grows from 0: before attributes come off at all, restoring is to do nothing, and teaches just that."""
+        def distance(exemplar_codes: tf.Tensor) -> tf.Tensor:
+            exchanged = exchange(codes, exemplar_codes[:, None], weights)
+            restored = apply_residual(edited, self.generator.decode(exchanged, codes, skips, training=True))
+            return losses.reconstruction(restored, originals, config.reconstruction_norm)
+
+        terms = {}
+        if config.restoration_weight:
+            terms["restoration"] = distance(generated.codes)
+        if config.exchange_back_weight:
+            carriers, _ = self.generator.encode(self._noisy(generated.edited, 1), training=True)
+            terms["exchange_back"] = distance(_swap_halves(carriers))
+        return terms
+
+    def _noisy(self, images: tf.Tensor, stream: int) -> tf.Tensor:
+        """Images with normal noise of `restoration_noise`, which seed, update, replica and stream determine."""
+        deviation = self._config.restoration_noise
+        if not deviation:
+            return images
+        context = tf.distribute.get_replica_context()
+        replica = tf.cast(context.replica_id_in_sync_group if context else 0, tf.int64)
+        seed = tf.stack(
+            [tf.constant(2 * self._config.seed + stream, tf.int64), self.updates * self._replicas + replica]
+        )
+        return images + tf.random.stateless_normal(tf.shape(images), seed, 0.0, deviation, images.dtype)
+
+    def _ramp(self) -> tf.Tensor:
+        """Grows from 0 to 1: before attributes come off at all, restoring is to do nothing, and teaches just that."""
         ramp = max(self._config.restoration_ramp_updates, 1)
-        grown = tf.minimum(1.0, tf.cast(self.updates + 1, self.generator_variables[0].dtype) / ramp)
-        return self._config.restoration_weight * grown
+        return tf.minimum(1.0, tf.cast(self.updates + 1, self.generator_variables[0].dtype) / ramp)
 
     def _attribute_weights(self, batch: Batch) -> tf.Tensor:
         weights = tf.one_hot(batch["attribute"], len(self._config.attributes), dtype=batch["y_a"].dtype)[:, None, :]
