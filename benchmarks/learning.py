@@ -23,6 +23,7 @@ RECIPES = {
     "official": [*OFFICIAL, "--width=24"],
     "official_16": [*OFFICIAL, "--width=16"],
     "official_40": [*OFFICIAL, "--width=40"],
+    "official_64": [*OFFICIAL, "--width=64", "--checkpoint_every=100"],
     "demo": ["--preset=demo", "--steps=1000000", "--checkpoint_every=600"],
 }
 FIELDS = ("realised", "leak")
