@@ -29,6 +29,7 @@ OTHERS = {
     "data_dir": "some where",
     "attributes": ("Male", "Young"),
     "attribute_schedule": "mixed",
+    "match_attributes": "all",
     "reconstruction_norm": "l1",
     "precision": "mixed_bfloat16",
     "strategy": "one_device",
