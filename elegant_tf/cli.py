@@ -22,7 +22,8 @@ USER_ERROR_STATUS = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command line, `sys.argv`'s if None; the exit status: 0, 2 on a user's mistake, 130 on Ctrl-C.
+    """Runs a command line, `sys.argv`'s if None; the exit status: 0, 1 if `doctor` finds
+    errors, 2 on a user's mistake, 130 on Ctrl-C.
 
     Raises:
         SystemExit: from `train`, `--help`, `--version` and malformed options, with the status.
@@ -32,16 +33,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if argv[:1] == ["train"]:  # Its flags are absl's, one for each field of the configuration.
             launch.run(["elegant-tf train", *argv[1:]])
         options = make_parser().parse_args(argv)
-        _run(options)
+        return _run(options) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR_STATUS
     except KeyboardInterrupt:
         return launch.INTERRUPTED_STATUS
-    return 0
 
 
-def _run(options: Namespace) -> None:
+def _run(options: Namespace) -> int | None:
     commands = {
         "faces": _faces,
         "evaluate": _evaluate,
@@ -51,8 +51,9 @@ def _run(options: Namespace) -> None:
         "serve-client": cli_serving.run,
         "prepare": cli_data.prepare,
         "align": cli_data.align,
+        "doctor": cli_data.doctor,
     }
-    commands.get(options.command, _edit)(options)
+    return commands.get(options.command, _edit)(options)
 
 
 def _faces(options: Namespace) -> None:

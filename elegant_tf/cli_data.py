@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import os
+import sys
+import time
 from argparse import Namespace
 
+import numpy as np
+
 from elegant_tf import launch
+from elegant_tf.data.parallel import cpus
 from elegant_tf.data.preparation import Settings
 from elegant_tf.data.sources import open_collection
 from elegant_tf.errors import UserError
+from elegant_tf.images import write_image
 
 SHOWN = 5  # pictures left out that are printed
+
+UNHEALTHY_STATUS = 1
+TIMED_BATCHES = 20
 
 
 def prepare(options: Namespace) -> None:
@@ -36,6 +46,53 @@ def prepare(options: Namespace) -> None:
         print(f"  {entry['reason']}")
     if len(dropped) > SHOWN:
         print(f"  and {len(dropped) - SHOWN} more, in manifest.json")
+
+
+def doctor(options: Namespace) -> int:
+    """`elegant-tf doctor`; the exit status: 1 if something would stop or spoil a training."""
+    for name in ("image_size", "batch_size"):
+        if getattr(options, name) < 1:
+            raise UserError(f"--{name}={getattr(options, name)}: expected 1 or more")
+    if options.most < 0 or options.needed < 0:
+        raise UserError(f"--most={options.most}, --needed={options.needed:g}: expected 0 or more")
+    launch.prepare_tensorflow()
+    from elegant_tf.data.correlation import draw_heat_map
+    from elegant_tf.data.doctor import examine, with_pipeline_speed
+
+    collection = open_collection(options.data, options.data_dir, options.labels_file)
+    diagnosis = examine(collection, options.attributes, options.image_size, options.batch_size, options.most, cpus())
+    try:
+        diagnosis = with_pipeline_speed(diagnosis, _pipeline_speed(options, list(diagnosis.attributes)), options.needed)
+    except UserError as error:
+        print(f"the pipeline was not timed: {str(error).splitlines()[0]}", file=sys.stderr)
+    if options.heat_map:
+        matrix = np.array(diagnosis.correlation, float)
+        write_image(options.heat_map, draw_heat_map(matrix, list(diagnosis.attributes)), overwrite=True)
+    print(json.dumps(diagnosis.as_dict(), indent=2) if options.json else diagnosis)
+    return 0 if diagnosis.healthy else UNHEALTHY_STATUS
+
+
+def _pipeline_speed(options: Namespace, attributes: list[str]) -> float:
+    """Images a second that reach training. Raises UserError if the data cannot be trained on."""
+    import tensorflow as tf
+
+    from elegant_tf.data.pairs import BadImages, pair_dataset
+    from elegant_tf.data.sampler import PairSampler
+    from elegant_tf.data.sources import open_source
+
+    source = open_source(
+        options.data, options.data_dir, attributes, options.image_size, labels_file=options.labels_file
+    )
+    bad_images = BadImages(len(source.labels))
+    batches = iter(pair_dataset(source, PairSampler(source.labels, options.batch_size, "mixed", 0), 0, bad_images))
+    try:
+        next(batches)
+        begin = time.perf_counter()
+        for _ in range(TIMED_BATCHES):
+            next(batches)
+    except tf.errors.OpError as error:
+        raise bad_images.error or error from error
+    return TIMED_BATCHES * 2 * options.batch_size / (time.perf_counter() - begin)
 
 
 def align(options: Namespace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from elegant_tf.config import Config
 from elegant_tf.data.preparation import ALIGNMENTS, ENCODINGS, Settings
 from elegant_tf.data.sources import DATA
 
@@ -29,12 +30,25 @@ examples:
   elegant-tf align --input party.jpg --faces all --image_size 512 --out faces
 """
 
+DOCTOR = """\
+Looks at labelled pictures before hours are spent on them: counts and sizes, unreadable, duplicate and mostly black
+pictures, the wrong variant of CelebA, attributes with too few examples, the same picture with different labels,
+attributes that go together and so leak into each other, and how many images a second the disk and the pipeline give.
+The exit status is 1 if something would stop or spoil a training, else 0.
+
+examples:
+  elegant-tf doctor --data celeba --data_dir CelebA --attributes Bangs,Smiling
+  elegant-tf doctor --data folder --data_dir pets --heat_map correlation.png --json
+  elegant-tf doctor --data records --data_dir records --needed 400
+"""
+
 Add = Callable[[str, str, str], argparse.ArgumentParser]
 
 
 def add_data_commands(add: Add) -> None:
     """Adds the parsers; `add` makes one of a command's name, its summary and its help."""
     _add_prepare(add("prepare", "write pictures and labels as records, for fast training", PREPARE))
+    _add_doctor(add("doctor", "look for what is wrong with pictures and labels", DOCTOR))
     _add_align(add("align", "find the faces in photos and align them", ALIGN))
 
 
@@ -56,6 +70,30 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
         "--shard_images", type=int, default=defaults.shard_images, metavar="N", help="pictures in a file"
     )
     parser.add_argument("--workers", type=int, metavar="N", help="threads (default: one for each processor)")
+
+
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    _add_source(parser, list(DATA))
+    parser.add_argument(
+        "--attributes",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="NAMES",
+        help="those to be trained, commas between (default: all)",
+    )
+    size, batch = Settings().image_size, Config.batch_size
+    parser.add_argument("--image_size", type=int, default=size, metavar="S", help="of the training, in pixels")
+    parser.add_argument("--batch_size", type=int, default=batch, metavar="N", help="of the training")
+    parser.add_argument("--most", type=int, default=0, metavar="N", help="read at most so many pictures (0: all)")
+    parser.add_argument(
+        "--needed",
+        type=float,
+        default=0.0,
+        metavar="RATE",
+        help="images a second that training takes, as its log says; fewer are an error",
+    )
+    parser.add_argument("--heat_map", default="", metavar="FILE", help="a PNG to write: how attributes go together")
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")
 
 
 def _add_align(parser: argparse.ArgumentParser) -> None:

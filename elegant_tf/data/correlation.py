@@ -1,0 +1,53 @@
+"""Which attributes go together in the labels: what will leak from one into the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+# Pixels of the heat map: a cell's side, the margin, the size of letters.
+CELL, MARGIN, LETTERS = 28, 12, 14
+
+_RED, _BLUE, _WHITE, _INK, _GREY = (178, 24, 43), (33, 102, 172), (255, 255, 255), (32, 33, 36), (205, 205, 205)
+
+
+def correlations(labels: np.ndarray) -> np.ndarray:
+    """Pearson's correlation of every two columns of labels `[M, n]`: float64 `[n, n]`; NaN where one is constant."""
+    centred = labels - labels.mean(axis=0, dtype=np.float64)
+    products = centred.T @ centred
+    deviations = np.sqrt(np.diag(products))
+    scale = np.outer(deviations, deviations)
+    return np.divide(products, scale, out=np.full_like(products, np.nan), where=scale > 0)
+
+
+def draw_heat_map(matrix: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """The matrix `[n, n]` of values in [-1, 1] as a picture uint8 `[H, W, 3]`: red 1, white 0, blue -1, grey NaN."""
+    font = ImageFont.load_default(LETTERS)
+    room = 2 * MARGIN + int(max(font.getlength(name) for name in names))
+    side = len(names) * CELL
+    picture = Image.new("RGB", (room + side + MARGIN, room + side + MARGIN), _WHITE)
+    draw = ImageDraw.Draw(picture)
+    for place, name in enumerate(names):
+        middle = room + place * CELL + CELL // 2
+        draw.text((room - MARGIN, middle), name, _INK, font, anchor="rm")
+        _paste_upwards(picture, name, font, middle, room - MARGIN)
+    for row, column in np.ndindex(matrix.shape):
+        left, top = room + column * CELL, room + row * CELL
+        draw.rectangle((left, top, left + CELL - 2, top + CELL - 2), _colour(matrix[row, column]))
+    return np.asarray(picture)
+
+
+def _paste_upwards(picture: Image.Image, text: str, font: ImageFont.FreeTypeFont, middle: int, bottom: int) -> None:
+    label = Image.new("RGB", (int(font.getlength(text)) + 2, CELL), _WHITE)
+    ImageDraw.Draw(label).text((0, CELL // 2), text, _INK, font, anchor="lm")
+    label = label.transpose(Image.Transpose.ROTATE_90)
+    picture.paste(label, (middle - CELL // 2, bottom - label.height))
+
+
+def _colour(value: float) -> tuple[int, ...]:
+    if np.isnan(value):
+        return _GREY
+    end = np.array(_RED if value > 0 else _BLUE)
+    return tuple(np.rint(255 + min(abs(value), 1.0) * (end - 255)).astype(int).tolist())

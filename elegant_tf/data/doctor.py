@@ -1,0 +1,291 @@
+"""A look at a collection before hours are spent on it: what would stop a training, spoil it or starve it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import os
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from elegant_tf.data.collection import Collection, first
+from elegant_tf.data.correlation import correlations
+from elegant_tf.data.parallel import Progress, map_in_order
+from elegant_tf.images import BadImage
+
+# A picture is mostly black if more than this share of its pixels is darker than this, of 255, in every channel.
+BLACK_SHARE, BLACK_LEVEL = 0.3, 8
+# Attributes that go together as much as this leak into each other.
+STRONG_CORRELATION = 0.5
+# Unreadable pictures, as a share, that stop a training (`data.pairs`); mostly black ones that say "wrong variant".
+BAD_SHARE, BLACK_PICTURES_SHARE = 0.01, 0.05
+DISK_FILES = 500
+SHOWN = 10  # findings of a kind in the text; JSON has all
+
+
+class Finding(NamedTuple):
+    """Something wrong: `level` error (a training would stop or be worthless) or warning; `kind`; `text` for people."""
+
+    level: str
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found in a collection.
+
+    `images`: labelled pictures; `looked_at`: how many of them were read; `sizes`: pictures by `WxH`, most first;
+    `attributes`: how many have each; `correlation`: rows of the matrix, None where an attribute never varies;
+    `speed`: megabytes or images a second by what was timed; `findings`: what is wrong, worst first.
+    """
+
+    origin: str
+    images: int
+    looked_at: int
+    variant: str
+    sizes: Mapping[str, int]
+    attributes: Mapping[str, int]
+    correlation: Sequence[Sequence[float | None]]
+    speed: Mapping[str, float]
+    findings: Sequence[Finding]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether there is no error among the findings; warnings may be."""
+        return all(finding.level != "error" for finding in self.findings)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        findings = [finding._asdict() for finding in self.findings]
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {**fields, "healthy": self.healthy, "findings": findings}
+
+    def __str__(self) -> str:
+        """The diagnosis for people."""
+        sizes = ", ".join(f"{size} ({count})" for size, count in itertools.islice(self.sizes.items(), 3))
+        more = f" and {len(self.sizes) - 3} other sizes" if len(self.sizes) > 3 else ""
+        variant = f", {self.variant}" if self.variant else ""
+        lines = [f"{self.origin}: {self.images} labelled pictures{variant}, {self.looked_at} looked at"]
+        lines += [f"sizes: {sizes}{more}"] if sizes else []
+        width = max(map(len, self.attributes))
+        for name, count in self.attributes.items():
+            lines.append(f"  {name.ljust(width)}  {count:>8}  {count / max(self.images, 1):6.1%}")
+        lines += [f"{what}: {rate:.0f} a second" for what, rate in self.speed.items()]
+        shown: Counter[str] = Counter()
+        for level, kind, text in self.findings:
+            shown[kind] += 1
+            lines += [f"{level}: {text}"] if shown[kind] <= SHOWN else []
+        lines += [f"and {count - SHOWN} more findings: {kind}" for kind, count in shown.items() if count > SHOWN]
+        return "\n".join([*lines, "" if shown else "nothing is wrong"]).rstrip()
+
+
+class _Look(NamedTuple):
+    """One picture: its size, a digest of its pixels, whether mostly black; or why it cannot be read."""
+
+    size: tuple[int, int] = (0, 0)
+    digest: bytes = b""
+    black: bool = False
+    error: str = ""
+
+
+def examine(
+    collection: Collection,
+    attributes: Sequence[str] = (),
+    image_size: int = 256,
+    batch_size: int = 16,
+    most: int = 0,
+    workers: int = 2,
+) -> Diagnosis:
+    """Looks at a collection's labels and reads its pictures; the speed of training's pipeline is not in it.
+
+    Args:
+        collection: what to look at.
+        attributes: those that will be trained; empty: all.
+        image_size, batch_size: of the training.
+        most: how many pictures to read, evenly spread; 0: all.
+        workers: threads that read.
+
+    Raises:
+        UserError: an attribute is unknown.
+    """
+    table = collection.table.select(attributes) if attributes else collection.table
+    missing = set(collection.missing)
+    present = [row for row, file in enumerate(table.files) if file not in missing]
+    rows = present if not most else present[:: -(-len(present) // most)] if present else []
+    looks = _look_at_all(collection, rows, workers)
+    findings = [
+        *_disagreements(collection),
+        *_pictures(table.files, looks, image_size),
+        *_duplicates(table.files, table.labels, looks),
+        *_landmarks(collection, looks),
+        *_attributes(table.names, table.labels, batch_size, chosen=bool(attributes)),
+    ]
+    matrix = correlations(table.labels)
+    findings += _correlations(table.names, matrix)
+    sizes = Counter(f"{look.size[0]}x{look.size[1]}" for look in looks.values() if not look.error)
+    positives = table.labels.sum(axis=0, dtype=np.int64)
+    return Diagnosis(
+        origin=str(collection.origin),
+        images=len(table.files),
+        looked_at=len(rows),
+        variant=collection.variant,
+        sizes=dict(sizes.most_common()),
+        attributes=dict(zip(table.names, positives.tolist(), strict=True)),
+        correlation=[[None if np.isnan(value) else float(value) for value in row] for row in matrix],
+        speed=_disk_speed(collection, rows),
+        findings=_worst_first(findings),
+    )
+
+
+def with_pipeline_speed(diagnosis: Diagnosis, rate: float, needed: float) -> Diagnosis:
+    """The diagnosis with the images a second that reach training; an error if fewer than `needed` (0: unknown)."""
+    findings = list(diagnosis.findings)
+    if needed and rate < needed:
+        text = (
+            f"the pipeline gives {rate:.0f} images a second and training takes {needed:g}: "
+            "write records (`elegant-tf prepare`), use a faster disk or more processors"
+        )
+        findings.append(Finding("error", "slow", text))
+    speed = {**diagnosis.speed, "pipeline, images": rate}
+    return dataclasses.replace(diagnosis, speed=speed, findings=_worst_first(findings))
+
+
+def _worst_first(findings: Sequence[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda finding: finding.level)
+
+
+def _look_at_all(collection: Collection, rows: Sequence[int], workers: int) -> dict[int, _Look]:
+    looks, progress = {}, Progress("pictures", len(rows))
+    for row, look in zip(rows, map_in_order(lambda row: _look(collection, row), rows, workers), strict=True):
+        looks[row] = look
+        progress.add()
+    progress.close()
+    return looks
+
+
+def _look(collection: Collection, row: int) -> _Look:
+    try:
+        image = collection.read(row)
+    except BadImage as error:
+        return _Look(error=str(error))
+    height, width = image.shape[:2]
+    digest = hashlib.blake2b(image.tobytes(), digest_size=16, person=f"{width}x{height}".encode()).digest()
+    return _Look((width, height), digest, bool((image.max(axis=-1) < BLACK_LEVEL).mean() > BLACK_SHARE))
+
+
+def _disagreements(collection: Collection) -> list[Finding]:
+    findings = []
+    if names := collection.missing:
+        text = f"{collection.pictures_from}: lacks {len(names)} pictures that have labels ({first(names)})"
+        findings.append(Finding("error", "missing", text))
+    if names := collection.unlabelled:
+        text = f"{collection.labels_from}: has no labels for {len(names)} pictures ({first(names)})"
+        findings.append(Finding("error", "unlabelled", text))
+    return findings
+
+
+def _pictures(files: Sequence[str], looks: Mapping[int, _Look], image_size: int) -> list[Finding]:
+    findings = []
+    if bad := [look.error for look in looks.values() if look.error]:
+        level = "error" if len(bad) > max(1, BAD_SHARE * len(looks)) else "warning"
+        findings += [Finding(level, "unreadable", f"{len(bad)} pictures cannot be read"), *_each("unreadable", bad)]
+    if black := [files[row] for row, look in looks.items() if look.black]:
+        level = "error" if len(black) > BLACK_PICTURES_SHARE * len(looks) else "warning"
+        text = (
+            f"{len(black)} pictures are black over more than {BLACK_SHARE:.0%} of them ({first(black)}): "
+            "were they aligned by landmarks of another variant?"
+        )
+        findings.append(Finding(level, "black", text))
+    if small := [files[row] for row, look in looks.items() if not look.error and min(look.size) < image_size]:
+        text = f"{len(small)} pictures are smaller than {image_size} pixels ({first(small)}): they will be blurred"
+        findings.append(Finding("warning", "small", text))
+    return findings
+
+
+def _each(kind: str, messages: Sequence[str]) -> list[Finding]:
+    """Every file by name: nothing is lost in a count."""
+    return [Finding("warning", kind, message) for message in messages]
+
+
+def _duplicates(files: Sequence[str], labels: np.ndarray, looks: Mapping[int, _Look]) -> list[Finding]:
+    groups: dict[bytes, list[int]] = defaultdict(list)
+    for row, look in looks.items():
+        if not look.error:
+            groups[look.digest].append(row)
+    groups_of_many = [rows for rows in groups.values() if len(rows) > 1]
+    findings = []
+    for rows in groups_of_many:
+        names = " = ".join(files[row] for row in rows)
+        if (labels[rows] != labels[rows[0]]).any():
+            findings.append(Finding("error", "conflict", f"the same picture with different labels: {names}"))
+        else:
+            findings.append(Finding("warning", "duplicate", f"the same picture: {names}"))
+    return findings
+
+
+def _landmarks(collection: Collection, looks: Mapping[int, _Look]) -> list[Finding]:
+    if collection.landmarks is None:
+        return []
+    outside = [
+        collection.table.files[row]
+        for row, look in looks.items()
+        if not look.error and not _inside(collection.landmarks[row], look.size)
+    ]
+    if not outside:
+        return []
+    text = (
+        f"the landmarks of {len(outside)} pictures lie outside of them ({first(outside)}): "
+        "are landmarks and pictures of the same variant?"
+    )
+    return [Finding("error", "landmarks", text)]
+
+
+def _inside(points: np.ndarray, size: tuple[int, int]) -> bool:
+    return bool(((points >= 0) & (points < size)).all())
+
+
+def _attributes(names: Sequence[str], labels: np.ndarray, batch_size: int, chosen: bool) -> list[Finding]:
+    findings = []
+    for name, count in zip(names, labels.sum(axis=0, dtype=np.int64).tolist(), strict=True):
+        for kind, number in (("with", count), ("without", len(labels) - count)):
+            if number < batch_size:
+                level = "error" if chosen and not number else "warning"
+                text = f"{number} pictures {kind} {name}, fewer than a batch of {batch_size}: too few to learn from"
+                findings.append(Finding(level, "few", text))
+    return findings
+
+
+def _correlations(names: Sequence[str], matrix: np.ndarray) -> list[Finding]:
+    findings = []
+    for i, j in itertools.combinations(range(len(names)), 2):
+        if abs(matrix[i, j]) > STRONG_CORRELATION:
+            text = (
+                f"{names[i]} and {names[j]} go together ({matrix[i, j]:+.2f}): "
+                "editing one will move the other; --match_attributes=all lessens it"
+            )
+            findings.append(Finding("warning", "correlation", text))
+    return findings
+
+
+def _disk_speed(collection: Collection, rows: Sequence[int]) -> dict[str, float]:
+    """Megabytes a second of reading picture files from the disk; nothing where pictures are not files."""
+    folder, files = Path(collection.pictures_from), collection.table.files
+    paths = [folder / files[row] for row in rows[:DISK_FILES]] if folder.is_dir() else []
+    size, begin = 0, time.perf_counter()
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                if hasattr(os, "posix_fadvise"):  # Else memory's speed would be measured.
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                size += len(file.read())
+        except OSError:
+            continue  # Said already by `unreadable`.
+    return {"disk, megabytes": size / 1e6 / (time.perf_counter() - begin)} if size else {}

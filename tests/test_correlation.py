@@ -1,0 +1,35 @@
+"""Which attributes go together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from elegant_tf.data.correlation import CELL, correlations, draw_heat_map
+
+
+def test_correlations_are_numpys():
+    labels = np.random.default_rng(0).integers(0, 2, (200, 5)).astype(np.int8)
+    labels[:, 4] = 1 - labels[:, 0]
+    matrix = correlations(labels)
+    np.testing.assert_allclose(matrix, np.corrcoef(labels.T), atol=1e-12)
+    assert matrix[0, 4] == pytest.approx(-1.0)
+
+
+def test_an_attribute_that_never_varies_has_none():
+    labels = np.array([[0, 1, 1], [1, 1, 0], [1, 1, 0]], np.int8)
+    matrix = correlations(labels)
+    assert np.isnan(matrix[1]).all()
+    assert np.isnan(matrix[:, 1]).all()
+    assert matrix[0, 2] == pytest.approx(-1.0)
+
+
+def test_heat_map_shows_values_as_colours():
+    picture = draw_heat_map(np.array([[1.0, -1.0], [0.0, np.nan]]), ["A", "Long name"])
+    assert picture.dtype == np.uint8
+    height, width = picture.shape[:2]
+    assert height == width
+    end = width - 12  # the margin
+    middles = [end - 2 * CELL + CELL // 2, end - CELL // 2]
+    colours = [picture[y, x].tolist() for y in middles for x in middles]
+    assert colours == [[178, 24, 43], [33, 102, 172], [255, 255, 255], [205, 205, 205]]

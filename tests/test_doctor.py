@@ -1,0 +1,167 @@
+"""What the doctor finds: pictures and labels in which something is wrong, each thing by itself."""
+
+from __future__ import annotations
+
+import json
+
+import dirty
+import numpy as np
+import pytest
+from PIL import Image
+
+from elegant_tf.cli import main
+from elegant_tf.data.doctor import examine, with_pipeline_speed
+from elegant_tf.data.faces import write_celeba
+from elegant_tf.data.sources import open_collection
+from elegant_tf.errors import UserError
+
+COUNT = 24
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """24 different pictures and two attributes that do not go together, in a folder with a table."""
+    root = tmp_path / "pets, mine"
+    root.mkdir()
+    random = np.random.default_rng(0)
+    for number in range(COUNT):
+        Image.fromarray(random.integers(0, 256, (48, 40, 3), np.uint8)).save(root / f"{number}.png")
+    write_table(root)
+    return root
+
+
+def write_table(root, files=None, labels=None):
+    files = [f"{number}.png" for number in range(COUNT)] if files is None else files
+    labels = [(number % 2, number // 2 % 2) for number in range(len(files))] if labels is None else labels
+    rows = [f'"{file}",{first},{second}' for file, (first, second) in zip(files, labels, strict=True)]
+    (root / "labels.csv").write_text("\n".join(["file,Collar,Tongue", *rows]) + "\n", "utf-8")
+
+
+def look(root, **options):
+    return examine(open_collection("folder", root), image_size=32, batch_size=8, **options)
+
+
+def kinds(diagnosis):
+    return {finding.kind for finding in diagnosis.findings}
+
+
+def test_a_healthy_folder(folder):
+    diagnosis = look(folder)
+    assert diagnosis.healthy
+    assert not diagnosis.findings
+    assert diagnosis.sizes == {"40x48": COUNT}
+    assert diagnosis.attributes == {"Collar": 12, "Tongue": 12}
+    assert diagnosis.speed["disk, megabytes"] > 0
+    assert "nothing is wrong" in str(diagnosis)
+
+
+def test_every_unreadable_picture_is_named(tmp_path):
+    root = tmp_path / "dirty"
+    good, bad = dirty.write(root)
+    write_table(root, [*good, *bad])
+    diagnosis = look(root)
+    told = [finding.text for finding in diagnosis.findings if finding.kind == "unreadable"]
+    assert not diagnosis.healthy
+    assert f"{len(bad)} pictures cannot be read" in told
+    for name in bad:
+        assert sum(f"/{name}:" in text for text in told) == 1, name
+    assert not any(f"/{name}:" in text for text in told for name in good)
+
+
+def test_the_same_picture_twice(folder):
+    (folder / "7.png").write_bytes((folder / "3.png").read_bytes())  # both 1, 1
+    diagnosis = look(folder)
+    assert diagnosis.healthy
+    assert [finding.text for finding in diagnosis.findings] == ["the same picture: 3.png = 7.png"]
+
+
+def test_the_same_pixels_in_another_format_with_different_labels(folder):
+    with Image.open(folder / "3.png") as image:
+        image.save(folder / "4.png", "BMP")
+    diagnosis = look(folder)
+    assert not diagnosis.healthy
+    assert [finding.text for finding in diagnosis.findings] == ["the same picture with different labels: 3.png = 4.png"]
+
+
+def test_labels_and_pictures_that_lack_each_other(folder):
+    (folder / "5.png").rename(folder / "new.png")
+    diagnosis = look(folder)
+    assert not diagnosis.healthy
+    assert kinds(diagnosis) == {"missing", "unlabelled"}
+    assert "5.png" in str(diagnosis)
+    assert "new.png" in str(diagnosis)
+    assert diagnosis.looked_at == COUNT - 1
+
+
+def test_black_and_small_pictures(folder):
+    for number in range(3):
+        image = np.full((40, 20, 3), number + 200, np.uint8)
+        image[:20] = 0
+        Image.fromarray(image).save(folder / f"{number}.png")
+    diagnosis = look(folder)
+    assert not diagnosis.healthy  # 3 of 24 are black
+    assert kinds(diagnosis) == {"black", "small"}
+
+
+def test_few_examples_and_attributes_that_go_together(folder):
+    write_table(folder, labels=[(int(number < 4), int(number < 5)) for number in range(COUNT)])
+    diagnosis = look(folder)
+    assert diagnosis.healthy
+    assert kinds(diagnosis) == {"few", "correlation"}
+    assert "4 pictures with Collar" in str(diagnosis)
+    assert "Collar and Tongue go together (+0.87)" in str(diagnosis)
+    assert diagnosis.correlation[0][1] == pytest.approx(76 / 7600**0.5)  # (24 * 4 - 4 * 5) / sqrt(4 * 20 * 5 * 19)
+
+
+def test_a_chosen_attribute_that_nobody_has(folder):
+    write_table(folder, labels=[(0, number % 2) for number in range(COUNT)])
+    assert not look(folder, attributes=["Collar"]).healthy
+    assert look(folder, attributes=["Tongue"]).healthy
+    with pytest.raises(UserError, match="Colar"):
+        look(folder, attributes=["Colar"])
+
+
+def test_landmarks_of_another_variant(tmp_path):
+    out = tmp_path / "celeba"
+    write_celeba(out, 20, 64, 0, counterfactuals=0)
+    collection = open_collection("celeba", out)
+    assert "landmarks" not in kinds(examine(collection, image_size=32))
+    path = out / "list_landmarks_align_celeba.txt"
+    count, names, *rows = path.read_text().splitlines()
+    file, *numbers = rows[3].split()
+    rows[3] = " ".join([file, *(str(int(number) + 300) for number in numbers)])
+    path.write_text("\n".join([count, names, *rows]) + "\n")
+    diagnosis = examine(open_collection("celeba", out), image_size=32)
+    assert not diagnosis.healthy
+    assert "landmarks of 1 pictures lie outside of them (000004.jpg)" in str(diagnosis)
+
+
+def test_reading_some_only(folder):
+    assert look(folder, most=5).looked_at == 5
+    assert look(folder, most=1000).looked_at == COUNT
+
+
+def test_a_pipeline_too_slow(folder):
+    diagnosis = look(folder)
+    assert with_pipeline_speed(diagnosis, 100.0, 50.0).healthy
+    slow = with_pipeline_speed(diagnosis, 100.0, 200.0)
+    assert not slow.healthy
+    assert slow.speed["pipeline, images"] == 100.0
+
+
+def test_command(folder, tmp_path, capsys):
+    heat_map = tmp_path / "heat.png"
+    words = ["doctor", "--data", "folder", "--data_dir", str(folder), "--image_size", "32", "--batch_size", "8"]
+    assert main([*words, "--json", "--heat_map", str(heat_map)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["healthy"] is True
+    assert told["speed"]["pipeline, images"] > 0
+    with Image.open(heat_map) as image:
+        assert image.format == "PNG"
+    (folder / "3.png").write_text("<html>")
+    (folder / "4.png").write_text("<html>")
+    assert main(words) == 1
+    assert "error: 2 pictures cannot be read" in capsys.readouterr().out
+    assert main([*words, "--needed", "1e9"]) == 1
+    assert main([*words, "--batch_size", "0"]) == 2
+    assert "--batch_size=0" in capsys.readouterr().err
