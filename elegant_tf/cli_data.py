@@ -17,7 +17,7 @@ from elegant_tf.data.parallel import cpus
 from elegant_tf.data.preparation import Settings
 from elegant_tf.data.sources import open_collection
 from elegant_tf.errors import UserError
-from elegant_tf.images import write_image
+from elegant_tf.images import check_output, write_image
 
 SHOWN = 5  # pictures left out that are printed
 
@@ -55,6 +55,8 @@ def doctor(options: Namespace) -> int:
             raise UserError(f"--{name}={getattr(options, name)}: expected 1 or more")
     if options.most < 0 or options.needed < 0:
         raise UserError(f"--most={options.most}, --needed={options.needed:g}: expected 0 or more")
+    if options.heat_map:
+        check_output(options.heat_map, overwrite=True)
     launch.prepare_tensorflow()
     from elegant_tf.data.correlation import draw_heat_map
     from elegant_tf.data.doctor import examine, with_pipeline_speed

@@ -17,6 +17,7 @@ import numpy as np
 
 from elegant_tf.data.collection import Collection, first
 from elegant_tf.data.correlation import correlations
+from elegant_tf.data.pairs import BadImages
 from elegant_tf.data.parallel import Progress, map_in_order
 from elegant_tf.images import BadImage
 
@@ -24,8 +25,8 @@ from elegant_tf.images import BadImage
 BLACK_SHARE, BLACK_LEVEL = 0.3, 8
 # Attributes that go together as much as this leak into each other.
 STRONG_CORRELATION = 0.5
-# Unreadable pictures, as a share, that stop a training (`data.pairs`); mostly black ones that say "wrong variant".
-BAD_SHARE, BLACK_PICTURES_SHARE = 0.01, 0.05
+# Mostly black pictures, as a share, that say "wrong variant".
+BLACK_PICTURES_SHARE = 0.05
 DISK_FILES = 500
 SHOWN = 10  # findings of a kind in the text; JSON has all
 
@@ -195,7 +196,7 @@ def _disagreements(collection: Collection) -> list[Finding]:
 def _pictures(files: Sequence[str], looks: Mapping[int, _Look], image_size: int) -> list[Finding]:
     findings = []
     if bad := [look.error for look in looks.values() if look.error]:
-        level = "error" if len(bad) > max(1, BAD_SHARE * len(looks)) else "warning"
+        level = "error" if len(bad) > BadImages(len(looks)).allowed else "warning"
         findings += [Finding(level, "unreadable", f"{len(bad)} pictures cannot be read"), *_each("unreadable", bad)]
     if black := [files[row] for row, look in looks.items() if look.black]:
         level = "error" if len(black) > BLACK_PICTURES_SHARE * len(looks) else "warning"
