@@ -93,7 +93,7 @@ def _pipeline_speed(options: Namespace, attributes: list[str]) -> float:
         for _ in range(TIMED_BATCHES):
             next(batches)
     except tf.errors.OpError as error:
-        raise bad_images.error or error from error
+        raise UserError(bad_images.failure or str(error)) from error
     return TIMED_BATCHES * 2 * options.batch_size / (time.perf_counter() - begin)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import signal
 import subprocess
@@ -18,7 +19,7 @@ import tensorflow as tf
 from PIL import Image
 
 from elegant_tf.data.faces import make_face, write_celeba
-from elegant_tf.data.preparation import Settings
+from elegant_tf.data.preparation import Settings, encode
 from elegant_tf.data.prepare import prepare
 from elegant_tf.data.records import open_records
 from elegant_tf.data.similarity import align, target_points
@@ -120,6 +121,15 @@ def test_crop_and_jpeg(celeba, tmp_path):
     assert abs(source.load(2).astype(int) - expected).mean() < 3
     landmarks = open_records(tmp_path / "out").collection.landmarks
     np.testing.assert_allclose(landmarks[2], make_face(SEED, 2).landmarks(80) / 2 - 0.25, atol=0.3)
+
+
+@pytest.mark.parametrize(("size", "across"), [(64, 1), (128, 2)])
+def test_small_jpegs_have_colour_at_every_pixel(size, across):
+    """Large ones at every other one, as photos have it: that is quicker to decode."""
+    data = encode(np.zeros((size, size, 3), np.uint8), Settings(size))
+    with Image.open(io.BytesIO(data)) as picture:
+        luminance, *colours = [component[1:3] for component in picture.layer]
+    assert (luminance, colours) == ((across, across), [(1, 1), (1, 1)])
 
 
 def test_pictures_as_they_are(celeba, tmp_path):

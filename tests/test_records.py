@@ -134,7 +134,7 @@ def test_many_damaged_records_end_in_a_user_error(records):
     bad_images = BadImages(COUNT)
     with pytest.raises(tf.errors.OpError):
         batches(open_source("records", records, ["Striped"], SIZE), 10, bad_images=bad_images)
-    assert "055.png: is damaged" in str(bad_images.error)
+    assert "055.png: is damaged" in bad_images.failure
 
 
 def test_a_source_that_does_not_fit_the_size_cannot_be_opened_by_mistake(records):

@@ -7,9 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from elegant_tf.data.matching import Matcher
+
 # Pixels of the heat map: a cell's side, the margin, the size of letters.
 CELL, MARGIN, LETTERS = 28, 12, 14
 
+# Images with an attribute for which a partner is looked for, at most: enough for differences of a few per cent.
+MATCHED = 500
+
+_NOTHING = np.array(np.nan)
 _RED, _BLUE, _WHITE, _INK, _GREY = (178, 24, 43), (33, 102, 172), (255, 255, 255), (32, 33, 36), (205, 205, 205)
 
 
@@ -20,6 +26,33 @@ def correlations(labels: np.ndarray) -> np.ndarray:
     deviations = np.sqrt(np.diag(products))
     scale = np.outer(deviations, deviations)
     return np.divide(products, scale, out=np.full_like(products, np.nan), where=scale > 0)
+
+
+def pair_differences(labels: np.ndarray, match: bool) -> np.ndarray:
+    """What else differs in the pairs that train an attribute: float64 `[n, n]` in [-1, 1].
+
+    Row i: of pairs of an image A with attribute i and an image B without it, the mean of A's labels minus B's; 1 at
+    i itself. 0 elsewhere if pairs say nothing but "i"; NaN throughout if all images have i or none has.
+
+    Args:
+        labels: int8 `[M, n]` in {0, 1}.
+        match: whether B is like A in all others, as far as can be (`--match_attributes=all`).
+    """
+    varying = labels.min(axis=0) < labels.max(axis=0)
+    matcher = Matcher(labels) if match and varying.any() else None
+    rows = [_differences(labels, i, matcher) if varies else _NOTHING for i, varies in enumerate(varying)]
+    return np.array(np.broadcast_arrays(*rows, np.empty(labels.shape[1]))[:-1], np.float64)
+
+
+def _differences(labels: np.ndarray, attribute: int, matcher: Matcher | None) -> np.ndarray:
+    has = np.flatnonzero(labels[:, attribute])
+    if matcher is None:
+        without = labels[labels[:, attribute] == 0]
+    else:
+        has = has[:: -(-len(has) // MATCHED)]
+        chances = (np.arange(len(has)) + 0.5) / len(has)
+        without = labels[matcher.match(has, np.full(len(has), attribute), chances)]
+    return labels[has].mean(axis=0, dtype=np.float64) - without.mean(axis=0, dtype=np.float64)
 
 
 def draw_heat_map(matrix: np.ndarray, names: Sequence[str]) -> np.ndarray:

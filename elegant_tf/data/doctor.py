@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from elegant_tf.data.collection import Collection, first
-from elegant_tf.data.correlation import correlations
+from elegant_tf.data.correlation import correlations, pair_differences
 from elegant_tf.data.pairs import BadImages
 from elegant_tf.data.parallel import Progress, map_in_order
 from elegant_tf.images import BadImage
@@ -45,6 +45,7 @@ class Diagnosis:
 
     `images`: labelled pictures; `looked_at`: how many of them were read; `sizes`: pictures by `WxH`, most first;
     `attributes`: how many have each; `correlation`: rows of the matrix, None where an attribute never varies;
+    `pair_differences`: what else differs in pairs (`correlation.pair_differences`), by --match_attributes;
     `speed`: megabytes or images a second by what was timed; `findings`: what is wrong, worst first.
     """
 
@@ -55,6 +56,7 @@ class Diagnosis:
     sizes: Mapping[str, int]
     attributes: Mapping[str, int]
     correlation: Sequence[Sequence[float | None]]
+    pair_differences: Mapping[str, Sequence[Sequence[float | None]]]
     speed: Mapping[str, float]
     findings: Sequence[Finding]
 
@@ -130,7 +132,8 @@ def examine(
         *_attributes(table.names, table.labels, batch_size, chosen=bool(attributes)),
     ]
     matrix = correlations(table.labels)
-    findings += _correlations(table.names, matrix)
+    differences = {"none": pair_differences(table.labels, False), "all": pair_differences(table.labels, True)}
+    findings += _correlations(table.names, matrix, differences)
     sizes = Counter(f"{look.size[0]}x{look.size[1]}" for look in looks.values() if not look.error)
     positives = table.labels.sum(axis=0, dtype=np.int64)
     return Diagnosis(
@@ -140,7 +143,8 @@ def examine(
         variant=collection.variant,
         sizes=dict(sizes.most_common()),
         attributes=dict(zip(table.names, positives.tolist(), strict=True)),
-        correlation=[[None if np.isnan(value) else float(value) for value in row] for row in matrix],
+        correlation=_plain(matrix),
+        pair_differences={match: _plain(values) for match, values in differences.items()},
         speed=_disk_speed(collection, rows),
         findings=_worst_first(findings),
     )
@@ -264,16 +268,22 @@ def _attributes(names: Sequence[str], labels: np.ndarray, batch_size: int, chose
     return findings
 
 
-def _correlations(names: Sequence[str], matrix: np.ndarray) -> list[Finding]:
+def _correlations(names: Sequence[str], matrix: np.ndarray, differences: Mapping[str, np.ndarray]) -> list[Finding]:
     findings = []
     for i, j in itertools.combinations(range(len(names)), 2):
         if abs(matrix[i, j]) > STRONG_CORRELATION:
+            edited, moved = max((i, j), (j, i), key=lambda pair: abs(differences["none"][pair]))
+            free, matched = (differences[match][edited, moved] for match in ("none", "all"))
             text = (
-                f"{names[i]} and {names[j]} go together ({matrix[i, j]:+.2f}): "
-                "editing one will move the other; --match_attributes=all lessens it"
+                f"{names[i]} and {names[j]} go together ({matrix[i, j]:+.2f}): editing {names[edited]} will move "
+                f"{names[moved]}, by which its pairs differ {free:+.2f}; with --match_attributes=all {matched:+.2f}"
             )
             findings.append(Finding("warning", "correlation", text))
     return findings
+
+
+def _plain(matrix: np.ndarray) -> list[list[float | None]]:
+    return [[None if np.isnan(value) else float(value) for value in row] for row in matrix]
 
 
 def _disk_speed(collection: Collection, rows: Sequence[int]) -> dict[str, float]:

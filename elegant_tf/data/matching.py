@@ -16,8 +16,10 @@ class Matcher:
 
     def __init__(self, labels: np.ndarray) -> None:
         patterns, group, counts = np.unique(labels, axis=0, return_inverse=True, return_counts=True)
-        self._has = np.ascontiguousarray(patterns.T, np.int64)
-        self._packed = _pack(patterns)
+        # More than any two patterns differ in, for those that have an attribute; in as few bytes as hold it.
+        out_of_reach = patterns.shape[1] + 1
+        self._penalties = np.ascontiguousarray(patterns.T, np.min_scalar_type(2 * out_of_reach)) * out_of_reach
+        self._words = _pack(patterns)
         self._group = group.ravel()
         self._counts = counts
         # The images of group g are members[starts[g] : starts[g] + counts[g]].
@@ -46,14 +48,14 @@ class Matcher:
 
     def _find_nearest(self, group: int, attribute: int) -> tuple[np.ndarray, np.ndarray]:
         """The groups, and how many images they and those before them have."""
-        out_of_reach = len(self._has) + 1  # more than any two patterns differ in
-        differences = np.bitwise_count(self._packed ^ self._packed[group]).sum(axis=1, dtype=np.int64)
-        differences += out_of_reach * self._has[attribute]
+        differences = self._penalties[attribute].copy()
+        for word in self._words:
+            differences += np.bitwise_count(word ^ word[group])
         groups = np.flatnonzero(differences == differences.min())
         return groups, np.cumsum(self._counts[groups])
 
 
 def _pack(patterns: np.ndarray) -> np.ndarray:
-    """Rows of 0 and 1 as bits of uint64 `[P, W]`."""
+    """Rows of 0 and 1 as bits of uint64 `[W, P]`."""
     packed = np.packbits(patterns.astype(bool), axis=1)
-    return np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
+    return np.ascontiguousarray(np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64).T)

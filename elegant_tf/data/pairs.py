@@ -32,14 +32,15 @@ class EncodedSource(Source, Protocol):
 class BadImages:
     """The unreadable images met so far, each counted once; safe to use from several threads.
 
-    `error`: the UserError that stopped the data, if one did. TensorFlow turns it into an error of its own on
-    the way through `tf.data`, so whoever iterates raises this instead.
+    `failure`: what a UserError said that stopped the data, if one did. TensorFlow turns it into an error of its own
+    on the way through `tf.data`, so whoever iterates raises one that says this. Not the error itself: raised, it
+    would hold the iterator by its traceback, and a thread of the iterator that dropped it would wait for itself.
     """
 
     def __init__(self, total: int) -> None:
         """`total`: the images of the source, of which at most 1 % (but always one) may be bad."""
         self.allowed = max(1, int(total * BAD_SHARE))
-        self.error: UserError | None = None
+        self.failure = ""
         self._total = total
         self._messages: dict[int, str] = {}
         self._lock = threading.Lock()
@@ -86,7 +87,7 @@ def pair_dataset(
 
     Each element: `a`, `b` float32 `[N, S, S, 3]` in [-1, 1]; `y_a`, `y_b` float32 `[N, n]` in {0, 1};
     `attribute` int32 `[N]`. An unreadable image is replaced by the next readable one of its pool and put down
-    in `bad_images`; too many end the iteration with a `tf.errors.OpError`, whose cause is `bad_images.error`.
+    in `bad_images`; too many end the iteration with a `tf.errors.OpError`, whose cause is `bad_images.failure`.
     The images of an `EncodedSource` are decoded by TensorFlow. Of several workers each reads its part of every
     batch, N being the sampler's divided by `workers`: joined in their order, the parts are the batch of one worker.
     `parallel`: batches under way at a time; beside them `prefetch` wait, and no others are in memory.
@@ -125,18 +126,10 @@ def pair_dataset(
 
 def _decode(data: tf.Tensor, flip: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
     """JPEG or PNG files, strings `[N]`, as uint8 `[N, S, S, 3]`, mirrored where `flip` says so."""
-
-    def one(file: tf.Tensor) -> tf.Tensor:
-        jpeg = tf.equal(tf.strings.substr(file, 0, 2), b"\xff\xd8")
-        image = tf.cond(
-            jpeg,
-            lambda: tf.io.decode_jpeg(file, channels=3, dct_method="INTEGER_ACCURATE"),
-            lambda: tf.io.decode_png(file, channels=3),
-        )
-        return tf.ensure_shape(image, shape[1:])
-
-    spec = tf.TensorSpec(shape[1:], tf.uint8)
-    pixels = tf.map_fn(one, tf.ensure_shape(data, shape[:1]), parallel_iterations=1, fn_output_signature=spec)
+    files = tf.unstack(tf.ensure_shape(data, shape[:1]))
+    # In spite of its name it decodes PNG as well, by what the bytes begin with.
+    images = [tf.io.decode_jpeg(file, channels=3, dct_method="INTEGER_ACCURATE") for file in files]
+    pixels = tf.stack([tf.ensure_shape(image, shape[1:]) for image in images])
     if_flipped = tf.ensure_shape(flip, shape[:1])[:, None, None, None]
     return tf.cond(tf.reduce_any(flip), lambda: tf.where(if_flipped, pixels[:, :, ::-1], pixels), lambda: pixels)
 
@@ -208,7 +201,7 @@ class _Loader:
             a, y_a = self._load_side(pairs.a, pairs.attribute, True, pairs.flip_a)
             b, y_b = self._load_side(pairs.b, pairs.attribute, False, pairs.flip_b)
         except UserError as error:
-            self._bad_images.error = error
+            self._bad_images.failure = str(error)
             raise
         return a, b, y_a, y_b, pairs.attribute, pairs.flip_a, pairs.flip_b
 

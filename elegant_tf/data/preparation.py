@@ -18,6 +18,9 @@ from elegant_tf.images import BadImage, resize
 ALIGNMENTS = ("similarity", "crop", "none")
 ENCODINGS = ("jpeg", "png")
 
+# Pixels. Photos' own JPEG files have colour at half the resolution, which is quicker to decode and too little if small.
+FULL_COLOUR_BELOW = 128
+
 # Points of a face in a picture uint8 [H, W, 3]: [5, 2]. Raises UserError if there is none.
 Detect = Callable[[np.ndarray], np.ndarray]
 
@@ -80,7 +83,11 @@ def prepare_picture(collection: Collection, row: int, settings: Settings, detect
 def encode(image: np.ndarray, settings: Settings) -> bytes:
     """A picture uint8 `[H, W, 3]` as the bytes of a JPEG or PNG file."""
     stream = io.BytesIO()
-    options = {"quality": settings.quality, "subsampling": 0} if settings.encoding == "jpeg" else {"compress_level": 6}
+    if settings.encoding == "png":
+        options = {"compress_level": 6}
+    else:
+        full_colour = min(image.shape[:2]) < FULL_COLOUR_BELOW
+        options = {"quality": settings.quality, "subsampling": "4:4:4" if full_colour else "4:2:0"}
     Image.fromarray(image).save(stream, settings.encoding, **options)
     return stream.getvalue()
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from typing import NamedTuple
 
 import numpy as np
 
 from elegant_tf.data.matching import Matcher
+from elegant_tf.data.permutation import derived_keys, shuffled
 from elegant_tf.errors import UserError
 
 SCHEDULES = ("cycle", "mixed")
@@ -69,51 +69,50 @@ class PairSampler:
         self.schedule = schedule
         self.seed = seed
         self.flip = flip
-        self._pools = [_split_by_label(column) for column in labels.T]
-        for attribute, pools in enumerate(self._pools):
-            if not all(len(pool) for pool in pools):
-                raise UserError(f"attribute {attribute} is the same for all {len(labels)} images: drop it")
+        self._count = labels.shape[1]
+        pools = [np.flatnonzero(column == label).astype(np.int32) for column in labels.T for label in (0, 1)]
+        self._sizes = np.array([len(pool) for pool in pools])
+        if not self._sizes.all():
+            attribute = int(np.argmin(self._sizes)) // 2
+            raise UserError(f"attribute {attribute} is the same for all {len(labels)} images: drop it")
+        self._members = np.concatenate(pools)
+        self._starts = np.cumsum(self._sizes) - self._sizes
         self._matcher = Matcher(labels) if match == "all" else None
-        # Two epochs of every pool: a batch may span the current one and the next.
-        self._order = functools.lru_cache(maxsize=4 * len(self._pools))(self._shuffle)
+        self._order_key = int(self._sequence(_ORDER).generate_state(1, np.uint64)[0])
 
     def pool(self, attribute: int, has: bool) -> np.ndarray:
         """The images that have an attribute, or have it not: int32 `[m]`, ascending."""
-        return self._pools[attribute][int(has)]
+        number = 2 * attribute + int(has)
+        return self._members[self._starts[number] :][: self._sizes[number]]
 
     def batch(self, k: int) -> Pairs:
         """The pairs of batch k."""
-        n = len(self._pools)
+        n = self._count
         example = np.arange(self.batch_size)
         if self.schedule == "cycle":
             attribute = np.full(self.batch_size, k % n)
             place = k // n * self.batch_size + example
         else:
             place, attribute = np.divmod(k * self.batch_size + example, n)
-        a = self._take(attribute, place, has=True)
         if self._matcher is None:
-            b = self._take(attribute, place, has=False)
+            a, b = np.split(self._take(np.concatenate([2 * attribute + 1, 2 * attribute]), np.tile(place, 2)), 2)
         else:
+            a = self._take(2 * attribute + 1, place)
             b = self._matcher.match(a, attribute, self._random(_MATCHES, k).random(self.batch_size))
         flips = np.zeros((2, self.batch_size), bool)
         if self.flip:
             flips = self._random(_FLIPS, k).integers(0, 2, flips.shape).astype(bool)
         return Pairs(a, b, attribute.astype(np.int32), *flips)
 
-    def _take(self, attribute: np.ndarray, place: np.ndarray, has: bool) -> np.ndarray:
-        """The images at these places of the attributes' endless shuffled streams."""
-        images = np.empty(len(attribute), np.int64)
-        for example, (i, position) in enumerate(zip(attribute.tolist(), place.tolist(), strict=True)):
-            epoch, offset = divmod(position, len(self.pool(i, has)))
-            images[example] = self._order(i, has, epoch)[offset]
-        return images
-
-    def _shuffle(self, attribute: int, has: bool, epoch: int) -> np.ndarray:
-        return self._random(_ORDER, attribute, int(has), epoch).permutation(self.pool(attribute, has))
+    def _take(self, pools: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """The images at these places of pools' endless shuffled streams; a pool is `2 * attribute + has`."""
+        sizes = self._sizes[pools]
+        epochs, offsets = np.divmod(places, sizes)
+        order = shuffled(offsets, sizes, derived_keys(self._order_key, pools, epochs))
+        return self._members[self._starts[pools] + order].astype(np.int64)
 
     def _random(self, *key: int) -> np.random.Generator:
-        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
+        return np.random.default_rng(self._sequence(*key))
 
-
-def _split_by_label(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return tuple(np.flatnonzero(column == label).astype(np.int32) for label in (0, 1))
+    def _sequence(self, *key: int) -> np.random.SeedSequence:
+        return np.random.SeedSequence(self.seed, spawn_key=key)

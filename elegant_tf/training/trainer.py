@@ -94,8 +94,8 @@ class Trainer:
                 batches = iter(self._strategy.experimental_distribute_dataset(dataset))
                 self._loop(batches, summary, deadline)
         except tf.errors.OpError as error:
-            if bad_images.error is not None:
-                raise bad_images.error from error
+            if bad_images.failure:
+                raise UserError(bad_images.failure) from error
             raise
         finally:
             summary.close()
