@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from elegant_tf import cli_data, cli_serving, launch
+from elegant_tf import cli_data, cli_evaluation, cli_serving, launch
 from elegant_tf.cli_options import make_parser
 from elegant_tf.config import Config, preset
 from elegant_tf.data import faces
@@ -45,6 +45,7 @@ def _run(options: Namespace) -> int | None:
     commands = {
         "faces": _faces,
         "evaluate": _evaluate,
+        "pack": _pack,
         "import-torch": _import_torch,
         "export-torch": _export_torch,
         "tflite": _tflite,
@@ -52,6 +53,7 @@ def _run(options: Namespace) -> int | None:
         "prepare": cli_data.prepare,
         "align": cli_data.align,
         "doctor": cli_data.doctor,
+        "train-classifier": cli_evaluation.train_classifier,
     }
     return commands.get(options.command, _edit)(options)
 
@@ -67,7 +69,18 @@ def _evaluate(options: Namespace) -> None:
     launch.prepare_tensorflow()
     from elegant_tf.evaluation.report import evaluate
 
-    print(evaluate(options.run, options.data_dir, options.count))
+    given = (options.data_dir, options.count, options.out, options.classifier, options.inception, options.step)
+    print(evaluate(options.run, *given))
+
+
+def _pack(options: Namespace) -> None:
+    config = Config.load(options.run)
+    launch.prepare_tensorflow()
+    from elegant_tf.training.checkpoint import load_editing_generator
+    from elegant_tf.training.packed import pack
+
+    generator, step = load_editing_generator(config, options.run, options.step)
+    print(f"{pack(config, generator, step, options.out)}: step {step}")
 
 
 def _edit(options: Namespace) -> None:

@@ -7,6 +7,7 @@ import functools
 
 import elegant_tf
 from elegant_tf.cli_data_options import add_data_commands
+from elegant_tf.cli_evaluation_options import add_evaluation_commands
 from elegant_tf.config import Config
 
 MAIN = """\
@@ -65,13 +66,24 @@ examples:
 """
 
 EVALUATE = """\
-Edits held-out faces whose right answer is known and scores the results: prints a table and writes
-scorecard.json and scorecard.png into the run directory. Realised is the share of the wanted change
-that happened, 1 at best; leak is how far, of 255, the rest of the picture moved.
+Edits held-out pictures and judges the results: prints tables and writes scorecard.json, .md, .html and .png into the
+run directory. Where the right answers are known, as of drawn faces, edits are compared with them: realised is the share
+of the wanted change that happened, 1 at best; leak is how far, of 255, the rest of the picture moved; rank 1 is how
+often an edit is nearest to the truth with its own exemplar's style. A classifier tells what else moved and whether
+people stayed themselves, and its features, or Inception's, how far edited pictures are from real ones.
 
 examples:
-  elegant-tf evaluate --run runs/demo
+  elegant-tf evaluate --run faces
   elegant-tf evaluate --run runs/mine --data_dir faces
+  elegant-tf evaluate --run runs/celeba --classifier classifier --inception keras
+"""
+
+PACK = """\
+Writes the generator that a run edits with into a new directory, in 16 bits and without what only training needs: small
+enough to pass on. Every command that edits, evaluates or exports takes it for a run.
+
+example:
+  elegant-tf pack --run runs/mine --out mine
 """
 
 FACES = """\
@@ -142,13 +154,15 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
     commands.add_parser("train", help="train, or go on training; the same as train.py", add_help=False)
     _add_editing(commands)
-    _add_evaluate(_add(commands, "evaluate", "score a run on held-out faces", EVALUATE))
+    _add_evaluate(_add(commands, "evaluate", "judge a run by held-out pictures", EVALUATE))
+    _add_pack(_add(commands, "pack", "write a run as a small one, to pass on", PACK))
     _add_faces(_add(commands, "faces", "write drawn faces in CelebA's layout", FACES))
     _add_import_torch(_add(commands, "import-torch", "make a run of the authors' PyTorch files", IMPORT_TORCH))
     _add_export_torch(_add(commands, "export-torch", "write a run as the authors' PyTorch files", EXPORT_TORCH))
     _add_tflite(_add(commands, "tflite", "write a run as TFLite files for phones", TFLITE))
     _add_serve_client(commands.add_parser("serve-client", help="edit on a server", allow_abbrev=False))
     add_data_commands(functools.partial(_add, commands))
+    add_evaluation_commands(functools.partial(_add, commands))
     return parser
 
 
@@ -195,6 +209,19 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     what = "score on this folder, which `elegant-tf faces` wrote (default: the run's own data)"
     parser.add_argument("--data_dir", metavar="DIR", help=what)
     _add_number(parser, "--count", 64, "edits per attribute and direction")
+    what = "folder for the report (default: the run directory, or scorecard-NAME for a model of the package)"
+    parser.add_argument("--out", metavar="DIR", help=what)
+    what = "what `elegant-tf train-classifier` wrote (default: classifier in the run directory, if there is one)"
+    parser.add_argument("--classifier", metavar="DIR", help=what)
+    what = "also the distances of the paper's table, by InceptionV3: keras (downloads its weights), or a file of them"
+    parser.add_argument("--inception", default="", metavar="WEIGHTS", help=what)
+    parser.add_argument("--step", type=int, metavar="N", help="an older checkpoint (default: the newest)")
+
+
+def _add_pack(parser: argparse.ArgumentParser) -> None:
+    _add_run(parser)
+    parser.add_argument("--out", required=True, metavar="DIR", help="a new folder to write")
+    parser.add_argument("--step", type=int, metavar="N", help="an older checkpoint (default: the newest)")
 
 
 def _add_faces(parser: argparse.ArgumentParser) -> None:
@@ -275,7 +302,7 @@ def _add_strength(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--run", required=True, metavar="DIR", help="run directory of a training")
+    parser.add_argument("--run", required=True, metavar="DIR", help="run directory of a training, or faces")
 
 
 def _add_number(parser: argparse.ArgumentParser, name: str, default: int, what: str) -> None:

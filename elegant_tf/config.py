@@ -16,6 +16,9 @@ from elegant_tf.files import whole_file
 
 CONFIG_FILE = "config.json"
 
+# Runs that come with the package, by name.
+SHIPPED = Path(__file__).with_name("shipped")
+
 
 def _option(default: Any, help: str, *, choices: tuple[str, ...] = (), free: bool = False) -> Any:
     """A field with its flag's help; a `free` one may change when a run is resumed."""
@@ -94,6 +97,10 @@ class Config:
     residual_weight: float = _option(0.0, "Weight of the mean absolute residual of edited images.")
     ema_half_life: float = _option(0.0, "Updates in which an averaged generator forgets half; 0: no averaging.")
 
+    exchange_share: float = _option(
+        0.0, "Chance of every other attribute to be exchanged along with the one in turn; 0: one at a time."
+    )
+
     precision: str = _option(
         "float32",
         "Number format of the convolutions.",
@@ -109,6 +116,7 @@ class Config:
     checkpoints_kept: int = _option(3, "Newest checkpoints to keep.", free=True)
     log_every: int = _option(10, "Steps between lines of progress.", free=True)
     sample_every: int = _option(1000, "Steps between grids of samples; 0: none.", free=True)
+    evaluate_every: int = _option(0, "Steps between evaluations on held-out edits; 0: none.", free=True)
 
     def __post_init__(self) -> None:
         if isinstance(self.attributes, list):
@@ -172,9 +180,11 @@ class Config:
         for name in ("adam_beta1", "adam_beta2"):
             if getattr(self, name) >= 1:
                 raise _wrong(name, getattr(self, name), "less than 1")
-        for name in ("seed", "sample_every", "restoration_ramp_updates"):
+        for name in ("seed", "sample_every", "evaluate_every", "restoration_ramp_updates"):
             if getattr(self, name) < 0:
                 raise _wrong(name, getattr(self, name), "0 or more")
+        if self.exchange_share > 1:
+            raise _wrong("exchange_share", self.exchange_share, "0 to 1")
         if self.learning_rate <= 0:
             raise _wrong("learning_rate", self.learning_rate, "more than 0")
 
@@ -217,12 +227,12 @@ class Config:
 
     @classmethod
     def load(cls, run_dir: str | os.PathLike[str]) -> Config:
-        """Reads a run directory's `config.json`.
+        """Reads the `config.json` of a run directory, or of a model that comes with the package.
 
         Raises:
             UserError: there is none, or it cannot be read.
         """
-        path = Path(run_dir) / CONFIG_FILE
+        path = find_run(run_dir) / CONFIG_FILE
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -237,6 +247,14 @@ class Config:
         fixed = (field.name for field in dataclasses.fields(self) if not field.metadata["free"])
         pairs = {name: (getattr(self, name), getattr(other, name)) for name in fixed}
         return {name: values for name, values in pairs.items() if values[0] != values[1]}
+
+
+def find_run(run: str | os.PathLike[str]) -> Path:
+    """The directory of a run; of the model that comes with the package if that has this name and no such run exists."""
+    name = os.fspath(run)
+    shipped = SHIPPED / name
+    is_shipped = os.path.basename(name) == name and (shipped / CONFIG_FILE).is_file()
+    return shipped if is_shipped and not os.path.exists(os.path.join(name, CONFIG_FILE)) else Path(run)
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {

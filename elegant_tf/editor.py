@@ -69,6 +69,7 @@ class Editor:
     def load(cls, run_dir: str | os.PathLike[str], image_size: int | None = None, step: int | None = None) -> Editor:
         """The editor of a run directory's newest checkpoint, with averaged weights if the run keeps them.
 
+        `run_dir`: also a packed run, or "faces": the model of drawn faces that comes with the package.
         `image_size`: another than the run was trained at; `step`: that of an older checkpoint.
 
         Raises:

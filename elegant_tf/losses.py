@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 
-def swap_labels(labels: tf.Tensor, other: tf.Tensor, attribute: tf.Tensor) -> tf.Tensor:
-    """`labels` `[N, n]` with each example's element `attribute` `[N]` taken from `other`: Y_C of Y_A, Y_D of Y_B."""
-    chosen = tf.one_hot(attribute, labels.shape[-1], dtype=labels.dtype)
-    return labels + chosen * (other - labels)
+def swap_labels(labels: tf.Tensor, other: tf.Tensor, exchanged: tf.Tensor) -> tf.Tensor:
+    """`labels` `[N, n]`, those that are `exchanged` `[N, n]` (1) taken from `other`: Y_C of Y_A, Y_D of Y_B."""
+    return labels + exchanged * (other - labels)
 
 
 def cross_entropy(logits: tf.Tensor, real: bool) -> tf.Tensor:

@@ -67,7 +67,8 @@ def forward(generator: Elegant, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.
     a, b = batch["a"], batch["b"]
     z_a, skips_a = generator.encode(a)
     z_b, skips_b = generator.encode(b)
-    swap = tf.one_hot(batch["attribute"], batch["y_a"].shape[-1])[:, None]
+    exchanged = tf.one_hot(batch["attribute"], batch["y_a"].shape[-1], dtype=batch["y_a"].dtype)
+    swap = exchanged[:, None]
     z_c, z_d = exchange(z_a, z_b[:, None], swap), exchange(z_b, z_a[:, None], swap)
     residuals = {
         "R_A": generator.decode(z_a, z_a, skips_a),
@@ -80,8 +81,8 @@ def forward(generator: Elegant, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.
         for name, image, residual in (("A1", a, "R_A"), ("B1", b, "R_B"), ("C", a, "R_C"), ("D", b, "R_D"))
     }
     labels = {
-        "y_C": swap_labels(batch["y_a"], batch["y_b"], batch["attribute"]),
-        "y_D": swap_labels(batch["y_b"], batch["y_a"], batch["attribute"]),
+        "y_C": swap_labels(batch["y_a"], batch["y_b"], exchanged),
+        "y_D": swap_labels(batch["y_b"], batch["y_a"], exchanged),
     }
     skips = {f"A_skip{level}": skip for level, skip in enumerate(skips_a)}
     skips |= {f"B_skip{level}": skip for level, skip in enumerate(skips_b)}

@@ -14,7 +14,17 @@ PACKAGE = commands.ROOT / "elegant_tf"
 
 # From the top; a module imports from its own layer and from those below.
 LAYERS = [
-    ["__main__", "cli", "cli_data", "cli_data_options", "cli_options", "cli_serving", "launch"],
+    [
+        "__main__",
+        "cli",
+        "cli_data",
+        "cli_data_options",
+        "cli_evaluation",
+        "cli_evaluation_options",
+        "cli_options",
+        "cli_serving",
+        "launch",
+    ],
     ["training", "evaluation", "editor", "export", "serving"],
     ["model", "data", "weights"],
     ["networks", "losses"],
@@ -22,7 +32,15 @@ LAYERS = [
     ["config", "errors", "files"],
 ]
 
-WITHOUT_TENSORFLOW = ["config", "errors", "images", "data.faces", "data.attributes"]
+WITHOUT_TENSORFLOW = [
+    "config",
+    "errors",
+    "images",
+    "data.faces",
+    "data.attributes",
+    "evaluation.bootstrap",
+    "evaluation.distances",
+]
 
 # Modules whose tests are another's: name to test file and reason.
 TESTED_ELSEWHERE = {
@@ -30,9 +48,18 @@ TESTED_ELSEWHERE = {
     "cli_serving": ("test_serving", "the command is tried against a server as the client is"),
     "cli_options": ("test_cli", "options are tested by giving them to the command"),
     "cli_data_options": ("test_cli_data", "options are tested by giving them to the command"),
+    "cli_evaluation_options": ("test_cli_evaluation", "options are tested by giving them to the command"),
     "data.collection": ("test_sources", "what sources are made of"),
     "data.preparation": ("test_prepare", "one of the pictures that it writes"),
     "data.sampler": ("test_pairs", "the pairs of a batch"),
+    "evaluation.combinations": ("test_measurements", "one of the things measured"),
+    "evaluation.edits": ("test_measurements", "what is tried"),
+    "evaluation.interpolation": ("test_measurements", "one of the things measured"),
+    "evaluation.lineups": ("test_measurements", "one of the things measured"),
+    "evaluation.monitor": ("test_report", "the curves that a report draws"),
+    "evaluation.page": ("test_report", "the report as HTML"),
+    "evaluation.reconstruction": ("test_measurements", "one of the things measured"),
+    "evaluation.tables": ("test_report", "the tables of a report"),
     "evaluation.sheet": ("test_report", "the picture that a report draws"),
     "evaluation.triples": ("test_scorecard", "the triples that the scorecard scores"),
 }

@@ -16,7 +16,7 @@ def flat(value: int, count: int = 1) -> np.ndarray:
 
 
 def one_triple(truth: np.ndarray, value: int = 100, adding: bool = True) -> Triples:
-    return Triples(("Bangs",), flat(value), flat(0), truth, np.array([0]), np.array([adding]))
+    return Triples(("Bangs",), flat(value), flat(0), np.array([0]), np.array([0 if adding else 1]), truth)
 
 
 def half_changed() -> np.ndarray:
@@ -72,9 +72,9 @@ def test_a_row_for_each_attribute_and_direction_there_is():
         ("Bangs", "Smiling", "Mustache"),
         flat(100, 3),
         flat(0, 3),
-        truths,
         np.array([0, 2, 2]),
-        np.array([True, False, False]),
+        np.array([0, 1, 1]),
+        truths,
     )
     edited = np.concatenate([half_changed(), flat(100, 2)])
     scores = scorecard(triples, edited)

@@ -24,7 +24,8 @@ def values(network):
 def swapped_labels(batch):
     labels = tf.concat([batch["y_a"], batch["y_b"]], 0)
     other = tf.concat([batch["y_b"], batch["y_a"]], 0)
-    return labels, losses.swap_labels(labels, other, tf.concat([batch["attribute"]] * 2, 0))
+    own = tf.one_hot(tf.concat([batch["attribute"]] * 2, 0), labels.shape[1], dtype=labels.dtype)
+    return labels, losses.swap_labels(labels, other, own)
 
 
 def same(first, second):
@@ -340,3 +341,21 @@ def test_an_overflow_on_one_replica_skips_the_update_on_both(on_two):
     for replica in range(2):
         assert on_two[f"overflow/moved/{replica}"] == 0
         assert on_two[f"overflow/scale/{replica}"] == 2.0**14
+
+
+def test_other_attributes_are_exchanged_along_by_chance():
+    config, learner = make(exchange_share=0.5, batch_size=64)
+    batch = tiny.batch(config)
+    seen = []
+    generate = learner.generate
+    learner.generate = lambda batch, exchanged: seen.append(exchanged.numpy()) or generate(batch, exchanged)
+    for _ in range(2):
+        learner.update(batch)
+    own = tf.one_hot(batch["attribute"], 2).numpy()
+    for exchanged in seen:
+        assert (exchanged[own == 1] == 1).all()
+        assert 16 < exchanged[own == 0].sum() < 48
+    assert not same(*seen)
+    made = generate(batch, seen[0])
+    c, _ = learner.generator.edit(batch["a"], batch["b"][:, None], seen[0][:, None])
+    np.testing.assert_allclose(made.edited[:64], c, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Evaluating a run on held-out counterfactuals: a table, `scorecard.json` and `scorecard.png`."""
+"""Evaluating a run: all that was measured as text, JSON, Markdown and HTML, with pictures."""
 
 from __future__ import annotations
 
@@ -13,40 +13,62 @@ from typing import Any
 
 import numpy as np
 
-from elegant_tf.config import Config
+from elegant_tf.config import SHIPPED, Config, find_run
+from elegant_tf.data.sources import Source, open_source
 from elegant_tf.editor import Editor
-from elegant_tf.evaluation.scorecard import Score, as_rows, mean_score, scorecard
-from elegant_tf.evaluation.sheet import draw_sheet
-from elegant_tf.evaluation.triples import Triples, load_triples
+from elegant_tf.errors import UserError
+from elegant_tf.evaluation.classifier import AttributeClassifier
+from elegant_tf.evaluation.distribution import LEAST_POOL
+from elegant_tf.evaluation.edits import Edits, sample_edits
+from elegant_tf.evaluation.inception import Inception
+from elegant_tf.evaluation.measurements import Extract, Measurements, measure
+from elegant_tf.evaluation.page import make_page
+from elegant_tf.evaluation.scorecard import Score
+from elegant_tf.evaluation.sheet import draw_cases, draw_sheet
+from elegant_tf.evaluation.tables import Table, make_tables
+from elegant_tf.evaluation.triples import has_triples, load_triples
 from elegant_tf.files import whole_file
 from elegant_tf.images import write_image
+from elegant_tf.training.summary import EVALUATIONS_FILE
 
 COUNT = 64
+CLASSIFIER_DIR = "classifier"
+HELD_OUT_FACES = 2000
 
-_HEADS = ("attribute", "direction", "realised", "leak", "PSNR", "SSIM", "n")
+_FILE = "scorecard"
 
 
 @dataclass(frozen=True)
 class Report:
     """A run's scorecard.
 
-    `step`: of the weights; `scores`: a row per attribute and direction; `mean`: over these rows; `json_path`
-    and `image_path`: the files written.
+    `step`: of the weights; `measurements`: all that was measured; `tables`: the same for people; `json_path`,
+    `markdown_path`, `html_path`, `image_path`: the files written.
     """
 
     step: int
-    scores: list[Score]
-    mean: Score
+    measurements: Measurements
+    tables: Sequence[Table]
     json_path: Path
+    markdown_path: Path
+    html_path: Path
     image_path: Path
 
-    def table(self) -> str:
-        """The scores as text in aligned columns, their mean last."""
-        return format_table([*self.scores, self.mean])
+    @property
+    def scores(self) -> Sequence[Score]:
+        """A row per attribute and direction."""
+        return self.measurements.scores
+
+    @property
+    def mean(self) -> Score | None:
+        """The mean of the scores, if there are any."""
+        return self.measurements.mean
 
     def __str__(self) -> str:
-        """The table and where the files are."""
-        return f"{self.table()}\n\nscorecard: {self.json_path}\nexamples:  {self.image_path}"
+        """The tables and where the files are."""
+        texts = [f"{table.title}\n{table.as_text()}" for table in self.tables]
+        paths = {"report": self.html_path, "numbers": self.json_path, "examples": self.image_path}
+        return "\n\n".join([*texts, "\n".join(f"{name + ':':10s} {path}" for name, path in paths.items())])
 
 
 def evaluate(
@@ -54,75 +76,136 @@ def evaluate(
     data_dir: str | os.PathLike[str] | None = None,
     count: int = COUNT,
     out: str | os.PathLike[str] | None = None,
+    classifier: str | os.PathLike[str] | None = None,
+    inception: str = "",
+    step: int | None = None,
 ) -> Report:
-    """Edits held-out counterfactuals with a run's newest checkpoint and scores the results.
+    """Edits held-out pictures with a run's newest checkpoint and judges the results.
+
+    Where right answers are known, as of the embedded faces, edits are compared with them; else only what needs none
+    is measured, on the run's test split.
 
     Args:
-        run_dir: the run directory.
+        run_dir: the run directory, or the name of a model that comes with the package.
         data_dir: a folder that `elegant-tf faces` wrote; None: what the run learned from.
         count: edits per attribute and direction.
-        out: the directory for `scorecard.json` and `scorecard.png`, which are replaced; None: `run_dir`.
+        out: the directory for `scorecard.json`, `.md`, `.html` and `.png`, which are replaced; None: `run_dir`, or
+            `scorecard-NAME` for a model that comes with the package.
+        classifier: a directory that `elegant-tf train-classifier` wrote; None: `classifier` in the run directory, or
+            for drawn faces the one that comes with the package, or none.
+        inception: `keras` or a file of InceptionV3's weights, for the distances of the paper's table; empty: none.
+        step: that of an older checkpoint.
 
     Raises:
-        UserError: no run or checkpoint there, no counterfactuals, or the files cannot be written.
+        UserError: no run or checkpoint there, nothing to evaluate on, or files that cannot be read or written.
     """
     config = Config.load(run_dir)
-    editor = Editor.load(run_dir)
-    triples = load_triples(config, data_dir, count)
-    edited = edit_triples(editor, triples)
-    scores = scorecard(triples, edited)
-    mean = mean_score(scores)
-    out = Path(run_dir if out is None else out)
-    report = Report(editor.step, scores, mean, out / "scorecard.json", out / "scorecard.png")
-    title = f"Held-out edits after {editor.step:,} steps: realised {mean.realised:.2f}, leak {mean.leak:.1f}"
-    write_image(report.image_path, draw_sheet(triples, edited, scores, title), overwrite=True)
-    source = str(data_dir or config.data_dir or config.data)
-    _write_json(
-        report.json_path,
-        {
-            "step": editor.step,
-            "settings": {"evaluated_on": source, "count": count, **dataclasses.asdict(config)},
-            "rows": as_rows(scores),
-            "mean": as_rows([mean])[0],
-        },
+    extractors: dict[str, Extract] = {"Inception": Inception(inception)} if inception else {}
+    editor = Editor.load(run_dir, step=step)
+    judge = _classifier(config, find_run(run_dir), classifier)
+    source = _held_out(config) if judge or inception else None
+    if judge and _is_enough(source):
+        extractors["the classifier's features"] = judge.features
+    edits = _edits(config, data_dir, count)
+    measurements, edited = measure(editor, config, edits, judge, source, extractors)
+    settings = {
+        "evaluated_on": str(data_dir or config.data_dir or config.data),
+        "count": count,
+        "classifier": judge.settings if judge else None,
+        "inception": inception,
+        **dataclasses.asdict(config),
+    }
+    out = _out(run_dir, out)
+    return _write(out, editor.step, settings, measurements, edits, edited, curves(find_run(run_dir)))
+
+
+def curves(run_dir: str | os.PathLike[str]) -> list[dict[str, float]]:
+    """What `--evaluate_every` measured while the run trained: rows of `evaluations.jsonl`, oldest first."""
+    path = Path(run_dir) / EVALUATIONS_FILE
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+
+
+def _edits(config: Config, data_dir: str | os.PathLike[str] | None, count: int) -> Edits:
+    if data_dir or has_triples(config):
+        return load_triples(config, data_dir, count)
+    return sample_edits(_held_out(config), count, config.seed)
+
+
+def _held_out(config: Config) -> Source:
+    """The test split of what a run learned from."""
+    return open_source(
+        config.data,
+        config.data_dir,
+        config.attributes,
+        config.image_size,
+        config.seed,
+        HELD_OUT_FACES,
+        "test",
+        labels_file=config.labels_file,
     )
-    return report
 
 
-def edit_triples(editor: Editor, triples: Triples) -> np.ndarray:
-    """Every input with its attribute from its exemplar, uint8 `[M, S, S, 3]`."""
-    weights = np.eye(len(triples.attributes))[triples.attribute][:, None]
-    return editor.edit(triples.inputs, triples.exemplars[:, None], weights)
+def _is_enough(source: Source) -> bool:
+    """Whether there are pictures enough for distances, with and without each attribute."""
+    having = source.labels.sum(axis=0, dtype=np.int64)
+    return bool(np.minimum(having, len(source.labels) - having).min() >= LEAST_POOL)
 
 
-def format_table(scores: Sequence[Score]) -> str:
-    """One line per score under a line of headings, in aligned columns."""
-    lines = [_HEADS, *map(_cells, scores)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(_align(line, widths) for line in lines)
+def _classifier(config: Config, run_dir: Path, given: str | os.PathLike[str] | None) -> AttributeClassifier | None:
+    places = [Path(given)] if given else [run_dir / CLASSIFIER_DIR]
+    if not given and config.data == "faces":
+        places.append(SHIPPED / "faces" / CLASSIFIER_DIR)
+    there = [place for place in places if place.is_dir()]
+    if not there:
+        if given:
+            raise UserError(f"--classifier={given}: no such directory; `elegant-tf train-classifier` writes one")
+        return None
+    judge = AttributeClassifier.load(there[0])
+    lacking = [name for name in config.attributes if name not in judge.attributes]
+    if lacking and given:
+        raise UserError(f"--classifier={given}: does not know {', '.join(lacking)}, which the run edits")
+    return None if lacking else judge
 
 
-def _cells(score: Score) -> tuple[str, ...]:
-    numbers = (
-        f"{score.realised:.3f}",
-        f"{score.leak:.2f}",
-        f"{score.psnr:.2f}",
-        f"{score.ssim:.3f}",
-        str(score.count),
-    )
-    return (score.attribute, score.direction, *numbers)
+def _out(run_dir: str | os.PathLike[str], out: str | os.PathLike[str] | None) -> Path:
+    if out is not None:
+        return Path(out)
+    return Path(f"{_FILE}-{run_dir}") if find_run(run_dir).parent == SHIPPED else Path(run_dir)
 
 
-def _align(cells: Sequence[str], widths: Sequence[int]) -> str:
-    words = [cell.ljust(width) for cell, width in zip(cells[:2], widths[:2], strict=True)]
-    numbers = [cell.rjust(width) for cell, width in zip(cells[2:], widths[2:], strict=True)]
-    return "  ".join([*words, *numbers])
+def _write(
+    out: Path,
+    step: int,
+    settings: dict[str, Any],
+    measurements: Measurements,
+    edits: Edits,
+    edited: np.ndarray,
+    rows: Sequence[dict[str, float]],
+) -> Report:
+    tables = make_tables(measurements, edits.attributes)
+    paths = [out / f"{_FILE}.{ending}" for ending in ("json", "md", "html", "png")]
+    json_path, markdown_path, html_path, image_path = paths
+    title = f"Held-out edits after {step:,} steps"
+    if mean := measurements.mean:
+        title += f": realised {mean.realised:.2f}, leak {mean.leak:.1f}"
+    cases = draw_cases(edits, edited, settings["seed"])
+    sheet = draw_sheet(edits, edited, measurements.scores, title)
+    write_image(image_path, sheet, overwrite=True)
+    _write_json(json_path, {"step": step, "settings": settings, **measurements.as_dict(), "curves": rows})
+    markdown = "\n".join([f"# {title}", "", *(table.as_markdown() for table in tables)])
+    _write_text(markdown_path, markdown)
+    _write_text(html_path, make_page(title, tables, {"Examples": sheet, **cases}, rows))
+    return Report(step, measurements, tables, *paths)
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
+    _write_text(path, json.dumps(_plain(values), indent=2, allow_nan=False) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
     """Whole or not at all."""
     with whole_file(path) as aside:
-        aside.write_text(json.dumps(_plain(values), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        aside.write_text(text, encoding="utf-8")
 
 
 def _plain(value: Any) -> Any:

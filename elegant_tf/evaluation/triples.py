@@ -13,30 +13,18 @@ import numpy as np
 from elegant_tf.config import Config
 from elegant_tf.data import faces
 from elegant_tf.errors import UserError
+from elegant_tf.evaluation.edits import DIRECTIONS, Edits
 from elegant_tf.images import read_image, resize
 
 INDEX_FILE = "counterfactuals/index.json"
 ROLES = ("input", "exemplar", "truth")
-DIRECTIONS = ("add", "remove")
 
 
 @dataclass(frozen=True)
-class Triples:
-    """Held-out inputs and exemplars with the pictures that a perfect edit would give.
+class Triples(Edits):
+    """Held-out edits with `truths`, uint8 `[M, S, S, 3]`: the pictures that perfect edits would give."""
 
-    `inputs`, `exemplars`, `truths`: uint8 `[M, S, S, 3]`; `attribute`: int `[M]`, an index into `attributes`;
-    `adding`: bool `[M]`, whether the exemplar has the attribute (and the input has not) or the reverse.
-    """
-
-    attributes: tuple[str, ...]
-    inputs: np.ndarray
-    exemplars: np.ndarray
     truths: np.ndarray
-    attribute: np.ndarray
-    adding: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.inputs)
 
 
 def has_triples(config: Config) -> bool:
@@ -44,11 +32,13 @@ def has_triples(config: Config) -> bool:
     return config.data == "faces" or (Path(config.data_dir) / INDEX_FILE).is_file()
 
 
-def load_triples(config: Config, data_dir: str | Path | None, count: int) -> Triples:
+def load_triples(
+    config: Config, data_dir: str | Path | None, count: int, directions: Sequence[str] = DIRECTIONS
+) -> Triples:
     """The held-out edits for a run, at its image size: `count` per attribute and direction.
 
     Those of the embedded faces, if the run learned from them and no `data_dir` is given; else those, at most
-    `count`, in `data_dir` or the run's own data directory.
+    `count`, in `data_dir` or the run's own data directory, where there are none that restyle.
 
     Raises:
         UserError: there are none, they cannot be read, or `count` is not positive.
@@ -56,18 +46,40 @@ def load_triples(config: Config, data_dir: str | Path | None, count: int) -> Tri
     if count < 1:
         raise UserError(f"--count={count}: must be 1 or more")
     if not data_dir and config.data == "faces":
-        return draw_triples(config.seed, config.attributes, config.image_size, count)
+        return draw_triples(config.seed, config.attributes, config.image_size, count, directions)
     return read_triples(data_dir or config.data_dir, config.attributes, config.image_size, count)
 
 
-def draw_triples(seed: int, attributes: Sequence[str], image_size: int, count: int) -> Triples:
+def draw_triples(
+    seed: int, attributes: Sequence[str], image_size: int, count: int, directions: Sequence[str] = DIRECTIONS
+) -> Triples:
     """Edits of faces that are not in the seed's training data: `count` per attribute and direction."""
-    edits = faces.make_counterfactuals(seed, count * len(attributes) * len(DIRECTIONS), attributes)
+    edits = make_edits(seed, attributes, count, directions)
     people = [getattr(edit, role) for role in ROLES for edit in edits]
-    pictures = faces.draw_faces(people, image_size, workers=None)
-    columns = [list(attributes).index(edit.attributes[0]) for edit in edits]
-    adding = [getattr(edit.exemplar.styles, edit.attributes[0]) is not None for edit in edits]
-    return _triples(attributes, np.split(pictures, len(ROLES)), columns, adding)
+    inputs, exemplars, truths = np.split(faces.draw_faces(people, image_size, workers=None), len(ROLES))
+    names = tuple(attributes)
+    columns = [names.index(edit.attributes[0]) for edit in edits]
+    numbers = [DIRECTIONS.index(direction_of(edit)) for edit in edits]
+    return Triples(names, inputs, exemplars, np.array(columns, int), np.array(numbers, int), truths)
+
+
+def make_edits(
+    seed: int, attributes: Sequence[str], count: int, directions: Sequence[str] = DIRECTIONS
+) -> list[faces.Counterfactual]:
+    """The people of `draw_triples`."""
+    edits = []
+    if {"add", "remove"} & set(directions):
+        both = faces.make_counterfactuals(seed, 2 * count * len(attributes), attributes)
+        edits += [edit for edit in both if direction_of(edit) in directions]
+    if "restyle" in directions:
+        edits += faces.make_restyles(seed, count * len(attributes), attributes)
+    return edits
+
+
+def direction_of(edit: faces.Counterfactual) -> str:
+    """Of an edit of one attribute, a name in `DIRECTIONS`."""
+    had, given = (getattr(face.styles, edit.attributes[0]) is not None for face in (edit.input, edit.exemplar))
+    return ("restyle" if had else "add") if given else "remove"
 
 
 def read_triples(data_dir: str | Path, attributes: Sequence[str], image_size: int, count: int) -> Triples:
@@ -92,15 +104,12 @@ def read_triples(data_dir: str | Path, attributes: Sequence[str], image_size: in
             f"{index}: has no edits of {', '.join(attributes)}, which this run knows, "
             f"only of {', '.join(there) or 'nothing'}"
         )
-    pictures = [_read_column(index.parent, [files[role] for _, _, files in chosen], image_size) for role in ROLES]
+    inputs, exemplars, truths = (
+        _read_column(index.parent, [files[role] for _, _, files in chosen], image_size) for role in ROLES
+    )
     columns = [list(attributes).index(name) for name, _, _ in chosen]
-    return _triples(attributes, pictures, columns, [direction == "add" for _, direction, _ in chosen])
-
-
-def _triples(
-    attributes: Sequence[str], pictures: Sequence[np.ndarray], columns: Sequence[int], adding: Sequence[bool]
-) -> Triples:
-    return Triples(tuple(attributes), *pictures, np.array(columns, int), np.array(adding, bool))
+    numbers = [DIRECTIONS.index(direction) for _, direction, _ in chosen]
+    return Triples(tuple(attributes), inputs, exemplars, np.array(columns, int), np.array(numbers, int), truths)
 
 
 def _read_index(path: Path) -> list[tuple[list[str], str, Mapping[str, str]]]:

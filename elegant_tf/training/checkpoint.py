@@ -11,6 +11,7 @@ import tensorflow as tf
 from elegant_tf.config import Config
 from elegant_tf.errors import UserError
 from elegant_tf.model import Elegant, MultiScaleDiscriminator
+from elegant_tf.training.packed import is_packed, load_packed
 from elegant_tf.training.step import Learner
 
 CHECKPOINT_DIR = "checkpoints"
@@ -84,11 +85,16 @@ def load_generator(generator: Elegant, averaged: bool, run_dir: str | os.PathLik
 def load_editing_generator(
     config: Config, run_dir: str | os.PathLike[str], step: int | None = None
 ) -> tuple[Elegant, int]:
-    """The generator that a run edits with, averaged if it keeps averages, and its step; raises as `load_generator`."""
+    """The generator that a run edits with, averaged if it keeps averages, and its step; raises as `load_generator`.
+
+    `run_dir`: also a packed run, or the name of a model that comes with the package.
+    """
     # Mixed precision is for training: its weights are float32, and so is editing with them.
     dtype = "float64" if config.precision == "float64" else "float32"
     generator = Elegant(config.attributes, config.width, config.depth, dtype=dtype)
     generator.build()
+    if is_packed(run_dir):
+        return generator, load_packed(generator, run_dir, step)
     return generator, load_generator(generator, bool(config.ema_half_life), run_dir, step)
 
 

@@ -21,7 +21,7 @@ class Generated(NamedTuple):
     """What the generator makes of a batch; A and B are joined on the first axis, `[2N, ...]`.
 
     `codes` and `skips` are those of A and B; `reconstructed` is A1 and B1; `edited` is C (A with its attribute
-    taken from B) and D (B with it taken from A); `residuals` of C and D.
+    taken from B) and D (B with it taken from A); `residuals` of C and D; `weights`, `[2N, 1, n]`: what was exchanged.
     """
 
     codes: tf.Tensor
@@ -29,6 +29,7 @@ class Generated(NamedTuple):
     reconstructed: tf.Tensor
     edited: tf.Tensor
     residuals: tf.Tensor
+    weights: tf.Tensor
 
 
 class Learner(tf.Module):
@@ -71,6 +72,11 @@ class Learner(tf.Module):
         scaling = config.precision == "mixed_float16"
         return Adam(variables, config.adam_beta1, config.adam_beta2, config.weight_decay, loss_scaling=scaling)
 
+    @property
+    def editing_generator(self) -> Elegant:
+        """The generator to edit with: the averaged one if there is one."""
+        return self.generator if self.averaged is None else self.averaged
+
     def learning_rate(self) -> tf.Tensor:
         """`rate * decay ** floor(step / decay_steps)`, the step counted from 0: the authors' schedule, per step."""
         config = self._config
@@ -88,10 +94,11 @@ class Learner(tf.Module):
         rate = self.learning_rate()
         labels = tf.concat([batch["y_a"], batch["y_b"]], axis=0)
         other = tf.concat([batch["y_b"], batch["y_a"]], axis=0)
-        swapped = losses.swap_labels(labels, other, tf.concat([batch["attribute"]] * 2, axis=0))
+        exchanged = self._choose_exchanged(batch)
+        swapped = losses.swap_labels(labels, other, tf.concat([exchanged, exchanged], axis=0))
         with tf.GradientTape(watch_accessed_variables=False) as generator_tape:
             generator_tape.watch(self.generator_variables)
-            generated = self.generate(batch)
+            generated = self.generate(batch, exchanged)
             discriminator_terms = self._train_discriminator(batch, generated.edited, labels, swapped, rate)
             generator_terms = self.generator_losses(batch, generated, swapped)
             loss = self.generator_optimizer.scale_loss(generator_terms["generator"] / self._replicas)
@@ -101,18 +108,23 @@ class Learner(tf.Module):
         terms = {**discriminator_terms, **generator_terms}
         return {name: value / self._replicas for name, value in terms.items()}
 
-    def generate(self, batch: Batch) -> Generated:
-        """Encodes A and B, reconstructs both and exchanges each example's attribute between them."""
+    def generate(self, batch: Batch, exchanged: tf.Tensor | None = None) -> Generated:
+        """Encodes A and B, reconstructs both and exchanges attributes between them.
+
+        `exchanged`: which ones in each example, `[N, n]` in {0, 1}; None: each example's own alone.
+        """
         images = tf.concat([batch["a"], batch["b"]], axis=0)
         codes, skips = self.generator.encode(images, training=True)
-        weights = self._attribute_weights(batch)
+        exchanged = self._own_attribute(batch) if exchanged is None else exchanged
+        weights = tf.concat([exchanged, exchanged], axis=0)[:, None, :]
         exchanged = exchange(codes, _swap_halves(codes)[:, None], weights)
         twice = [tf.concat([skip, skip], axis=0) for skip in skips]
         residuals = self.generator.decode(
             tf.concat([codes, exchanged], 0), tf.concat([codes, codes], 0), twice, training=True
         )
         kept, changed = tf.split(residuals, 2)
-        return Generated(codes, skips, apply_residual(images, kept), apply_residual(images, changed), changed)
+        edited = apply_residual(images, changed)
+        return Generated(codes, skips, apply_residual(images, kept), edited, changed, weights)
 
     def discriminator_losses(
         self, images: tf.Tensor, edited: tf.Tensor, labels: tf.Tensor, swapped: tf.Tensor
@@ -170,7 +182,7 @@ class Learner(tf.Module):
         return {"generator": total, **terms}
 
     def restorations(self, batch: Batch, generated: Generated) -> dict[str, tf.Tensor]:
-        """How far from the originals the edited images are, once their attribute is exchanged back.
+        """How far from the originals the edited images are, once what was exchanged is exchanged back.
 
         `restoration`: by the originals' own codes. `exchange_back`: between C and D, which must have the other's
         attribute in them for that; it alone teaches what is edited to carry this exemplar's style. What is edited
@@ -181,7 +193,7 @@ class Learner(tf.Module):
         if not (config.restoration_weight or config.exchange_back_weight):
             return {}
         originals = tf.concat([batch["a"], batch["b"]], axis=0)
-        edited, weights = tf.stop_gradient(generated.edited), self._attribute_weights(batch)
+        edited, weights = tf.stop_gradient(generated.edited), generated.weights
         codes, skips = self.generator.encode(self._noisy(edited, 0), training=True)
 
         def distance(exemplar_codes: tf.Tensor) -> tf.Tensor:
@@ -198,25 +210,35 @@ class Learner(tf.Module):
         return terms
 
     def _noisy(self, images: tf.Tensor, stream: int) -> tf.Tensor:
-        """Images with normal noise of `restoration_noise`, which seed, update, replica and stream determine."""
+        """Images with normal noise of `restoration_noise`."""
         deviation = self._config.restoration_noise
         if not deviation:
             return images
+        return images + tf.random.stateless_normal(tf.shape(images), self._seed(stream), 0.0, deviation, images.dtype)
+
+    def _seed(self, stream: int) -> tf.Tensor:
+        """What random numbers depend on: seed, update, replica and one of three streams."""
         context = tf.distribute.get_replica_context()
         replica = tf.cast(context.replica_id_in_sync_group if context else 0, tf.int64)
-        seed = tf.stack(
-            [tf.constant(2 * self._config.seed + stream, tf.int64), self.updates * self._replicas + replica]
+        return tf.stack(
+            [tf.constant(3 * self._config.seed + stream, tf.int64), self.updates * self._replicas + replica]
         )
-        return images + tf.random.stateless_normal(tf.shape(images), seed, 0.0, deviation, images.dtype)
 
     def _ramp(self) -> tf.Tensor:
         """Grows from 0 to 1: before attributes come off at all, restoring is to do nothing, and teaches just that."""
         ramp = max(self._config.restoration_ramp_updates, 1)
         return tf.minimum(1.0, tf.cast(self.updates + 1, self.generator_variables[0].dtype) / ramp)
 
-    def _attribute_weights(self, batch: Batch) -> tf.Tensor:
-        weights = tf.one_hot(batch["attribute"], len(self._config.attributes), dtype=batch["y_a"].dtype)[:, None, :]
-        return tf.concat([weights, weights], axis=0)
+    def _own_attribute(self, batch: Batch) -> tf.Tensor:
+        return tf.one_hot(batch["attribute"], len(self._config.attributes), dtype=batch["y_a"].dtype)
+
+    def _choose_exchanged(self, batch: Batch) -> tf.Tensor:
+        """Each example's own attribute, and every other one with the chance of `exchange_share`: `[N, n]`."""
+        own = self._own_attribute(batch)
+        if not self._config.exchange_share:
+            return own
+        chances = tf.random.stateless_uniform(tf.shape(own), self._seed(2), dtype=own.dtype)
+        return tf.maximum(own, tf.cast(chances < self._config.exchange_share, own.dtype))
 
     def _train_discriminator(
         self, batch: Batch, edited: tf.Tensor, labels: tf.Tensor, swapped: tf.Tensor, rate: tf.Tensor

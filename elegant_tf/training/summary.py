@@ -1,4 +1,4 @@
-"""What a run shows while it trains: lines of progress, TensorBoard's scalars and images, `metrics.jsonl`."""
+"""What a run shows while it trains: lines of progress, TensorBoard's scalars and images, JSON lines."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from absl import logging
 from elegant_tf.images import grid, write_image
 
 METRICS_FILE = "metrics.jsonl"
+EVALUATIONS_FILE = "evaluations.jsonl"
 SHOWN = ("generator", "discriminator", "reconstruction")
 
 
@@ -33,7 +34,9 @@ class Summary:
         self._start = start
         self._began = self._last = time.monotonic()
         self._writer = tf.summary.create_file_writer(str(self._run_dir / "summaries"))
-        self._seconds_before = self._drop_rows_after(start)
+        rows = self._drop_rows_after(METRICS_FILE, start)
+        self._seconds_before = float(rows[-1].get("seconds", 0.0)) if rows else 0.0
+        self._drop_rows_after(EVALUATIONS_FILE, start)
 
     def progress(self, step: int, losses: Mapping[str, float], images: int) -> None:
         """Reports losses at a step, and the images (A and B) trained since the last report."""
@@ -47,9 +50,15 @@ class Summary:
             for name, value in {**losses, "images_per_second": rate}.items():
                 tf.summary.scalar(name, value)
         seconds = round(self._seconds_before + now - self._began, 3)
-        row = {"step": step, "seconds": seconds, "images_per_second": rate, **losses}
-        with open(self._run_dir / METRICS_FILE, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        self._append(METRICS_FILE, {"step": step, "seconds": seconds, "images_per_second": rate, **losses})
+
+    def evaluation(self, step: int, numbers: Mapping[str, float]) -> None:
+        """Reports what `evaluation.monitor.Monitor` measured at a step."""
+        logging.info("step %d  %s", step, "  ".join(f"{name} {value:.3f}" for name, value in numbers.items()))
+        with self._writer.as_default(step=step):
+            for name, value in numbers.items():
+                tf.summary.scalar(f"evaluation/{name}", value)
+        self._append(EVALUATIONS_FILE, {"step": step, **numbers})
 
     def samples(self, step: int, rows: np.ndarray) -> Path:
         """Writes a grid of uint8 `[rows, columns, S, S, 3]` for TensorBoard and into `samples/`; returns its path."""
@@ -65,16 +74,20 @@ class Summary:
         """Flushes what TensorBoard reads."""
         self._writer.close()
 
-    def _drop_rows_after(self, step: int) -> float:
-        """Returns the seconds of training until then, as the last row that is left has them."""
-        path = self._run_dir / METRICS_FILE
+    def _append(self, name: str, row: Mapping[str, float]) -> None:
+        with open(self._run_dir / name, "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def _drop_rows_after(self, name: str, step: int) -> list[dict[str, float]]:
+        """Returns the rows that are left."""
+        path = self._run_dir / name
         if not path.exists():
-            return 0.0
+            return []
         rows = [line for line in path.read_text(encoding="utf-8").splitlines() if _step(line) <= step]
         aside = path.with_suffix(".jsonl.part")
         aside.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
         os.replace(aside, path)
-        return float(json.loads(rows[-1]).get("seconds", 0.0)) if rows else 0.0
+        return [json.loads(row) for row in rows]
 
 
 def _step(line: str) -> float:

@@ -21,8 +21,10 @@ from elegant_tf.data.pairs import BadImages, pair_dataset
 from elegant_tf.data.sampler import PairSampler
 from elegant_tf.data.sources import open_source
 from elegant_tf.errors import UserError
+from elegant_tf.evaluation.monitor import Monitor
 from elegant_tf.images import to_uint8
 from elegant_tf.training.checkpoint import CHECKPOINT_DIR, Checkpoints
+from elegant_tf.training.packed import PACKED_FILE
 from elegant_tf.training.step import Learner
 from elegant_tf.training.strategy import make_strategy
 from elegant_tf.training.summary import Summary
@@ -69,6 +71,7 @@ class Trainer:
         with self._strategy.scope():
             self.learner = Learner(config, self._strategy.num_replicas_in_sync)
         self._checkpoints = Checkpoints(self.learner, self.run_dir, config.checkpoints_kept)
+        self._monitor = Monitor(config) if config.evaluate_every else None
         self._stop_signal: int | None = None
 
     @property
@@ -132,6 +135,8 @@ class Trainer:
                 saved = step
             if self._due(step, config.sample_every):
                 summary.samples(step, self.sample_grid())
+            if self._due(step, config.evaluate_every):
+                summary.evaluation(step, self._monitor.measure(self.learner.editing_generator))
         if step > saved:
             self._save(step)
         self._say_why_stopped(step)
@@ -157,8 +162,8 @@ class Trainer:
     def _steps_until_due(self, step: int) -> int:
         config = self.config
         most = max(1, UPDATES_PER_CALL // config.updates_per_step)
-        cadences = [every for every in (config.log_every, config.checkpoint_every, config.sample_every) if every]
-        return min(most, config.steps - step, *(every - step % every for every in cadences))
+        cadences = (config.log_every, config.checkpoint_every, config.sample_every, config.evaluate_every)
+        return min(most, config.steps - step, *(every - step % every for every in cadences if every))
 
     @staticmethod
     def _due(step: int, every: int) -> bool:
@@ -225,12 +230,14 @@ def check_run_dir(config: Config, run_dir: str | os.PathLike[str]) -> None:
     """Refuses a directory in which this configuration must not train.
 
     Raises:
-        UserError: it holds a run whose configuration differs, naming the fields; or checkpoints without one; or it
-            is no directory.
+        UserError: it holds a run whose configuration differs, naming the fields; or a packed run; or checkpoints
+            without a configuration; or it is no directory.
     """
     run_dir = Path(run_dir)
     if run_dir.exists() and not run_dir.is_dir():
         raise UserError(f"--run_dir={run_dir}: is a file; must be a directory to make or to go on in")
+    if (run_dir / PACKED_FILE).exists():
+        raise UserError(f"--run_dir={run_dir}: is a packed run, which cannot be trained on; choose another --run_dir")
     if (run_dir / CONFIG_FILE).exists():
         differences = Config.load(run_dir).differences(config)
         if differences:

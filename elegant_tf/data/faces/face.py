@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -98,4 +99,39 @@ def make_counterfactuals(seed: int, count: int, attributes: Sequence[str] = ATTR
         first = Face(first.identity, first.styles._replace(**(with_it if removing else without)))
         second = Face(second.identity, second.styles._replace(**(without if removing else with_it)))
         pairs.append(Counterfactual(first, second, (name,)))
+    return pairs
+
+
+def make_restyles(seed: int, count: int, attributes: Sequence[str] = ATTRIBUTES) -> list[Counterfactual]:
+    """Pairs of held-out people who both have an attribute, each in a style of their own; which one takes turns.
+
+    Identities are neither `make_face`'s nor `make_counterfactuals`'. Raises `UserError` for an unknown name.
+    """
+    names = check_attributes(attributes)
+    pairs = []
+    for j in range(count):
+        name = names[j % len(names)]
+        dice = Dice("held out, restyled", seed, j)
+        people = [Face(make_identity(dice), make_styles(dice)) for _ in range(2)]
+        first, second = (Face(face.identity, face.styles._replace(**{name: make_style(name, dice)})) for face in people)
+        pairs.append(Counterfactual(first, second, (name,)))
+    return pairs
+
+
+def make_combinations(seed: int, count: int, size: int, attributes: Sequence[str] = ATTRIBUTES) -> list[Counterfactual]:
+    """Pairs of held-out people that differ in `size` attributes to be exchanged at once; which ones takes turns.
+
+    Each is added, removed or restyled, as it comes. Raises `UserError` for an unknown name.
+    """
+    choices = list(itertools.combinations(check_attributes(attributes), size))
+    pairs = []
+    for j in range(count):
+        names = choices[j % len(choices)]
+        dice = Dice("held out, combined", seed, size, j)
+        first, second = (Face(make_identity(dice), make_styles(dice)) for _ in range(2))
+        lacking = [
+            name for name in names if getattr(first.styles, name) is None and getattr(second.styles, name) is None
+        ]
+        given = {name: make_style(name, dice) for name in lacking}
+        pairs.append(Counterfactual(first, Face(second.identity, second.styles._replace(**given)), names))
     return pairs
