@@ -191,6 +191,24 @@ def test_dataset_goes_on_where_it_is_told():
         assert all((first[key] == second[key]).all() for key in first)
 
 
+def test_a_thousand_batches_are_the_same_however_they_are_read():
+    """In one go, resumed, one by one or many at a time, and by two workers whose parts are joined."""
+    source = NumberedSource()
+
+    def read(count, start=0, **options):
+        sampler = PairSampler(source.labels, 6, "mixed", 3, flip=True)
+        return elements(pair_dataset(source, sampler, start, **options), count)
+
+    whole = read(1000)
+    halves = [read(1000, worker=worker, workers=2) for worker in range(2)]
+    joined = [
+        {key: np.concatenate([part[key] for part in parts]) for key in whole[0]} for parts in zip(*halves, strict=True)
+    ]
+    for others in (read(437) + read(563, 437), read(1000, parallel=1), read(1000, parallel=16), joined):
+        for first, second in zip(whole, others, strict=True):
+            assert all((first[key] == second[key]).all() for key in first)
+
+
 def test_bad_images_are_replaced_from_their_pool_and_counted_once():
     source = NumberedSource(count=240, bad=(4, 8))
     bad_images = BadImages(240)
