@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from elegant_tf.data.sources import Source
 from elegant_tf.editor import Editor
 from elegant_tf.evaluation.classifier import AttributeClassifier
 from elegant_tf.evaluation.combinations import Combination, evaluate_combinations
-from elegant_tf.evaluation.distribution import Distance, distances
+from elegant_tf.evaluation.distribution import Distance, Extract, distances
 from elegant_tf.evaluation.edits import Edits, edit_all
 from elegant_tf.evaluation.identity import identity_distance
 from elegant_tf.evaluation.interpolation import Interpolation, evaluate_interpolation
@@ -23,8 +23,6 @@ from elegant_tf.evaluation.lineups import Fidelity, draw_lineups, fidelities
 from elegant_tf.evaluation.reconstruction import Reconstruction, evaluate_reconstruction
 from elegant_tf.evaluation.scorecard import Score, mean_score, scorecard
 from elegant_tf.evaluation.triples import Triples
-
-Extract = Callable[[np.ndarray], np.ndarray]
 
 # Of each kind: edits in a line-up, combinations, edits whose distance to real pictures is taken; and in all: edits that
 # are interpolated, pictures that are reconstructed.

@@ -14,7 +14,6 @@ from elegant_tf.evaluation.triples import Triples, has_triples, load_triples
 from elegant_tf.model import Elegant
 
 COUNT = 16  # edits of a kind
-HELD_OUT_FACES = 200
 
 
 class Monitor:
@@ -32,8 +31,9 @@ class Monitor:
         if has_triples(config):
             self._edits = load_triples(config, None, COUNT)
         else:
-            place = (config.data, config.data_dir, config.attributes, config.image_size, config.seed, HELD_OUT_FACES)
-            self._edits = sample_edits(open_source(*place, "test", labels_file=config.labels_file), COUNT, config.seed)
+            place = (config.data, config.data_dir, config.attributes, config.image_size)
+            source = open_source(*place, split="test", labels_file=config.labels_file)
+            self._edits = sample_edits(source, COUNT, config.seed)
 
     def measure(self, generator: Elegant) -> dict[str, float]:
         """`reconstruction_psnr` in decibels; with right answers `realised` and `leak`, else `moved`, both of 255.

@@ -18,10 +18,10 @@ from elegant_tf.data.sources import Source, open_source
 from elegant_tf.editor import Editor
 from elegant_tf.errors import UserError
 from elegant_tf.evaluation.classifier import AttributeClassifier
-from elegant_tf.evaluation.distribution import LEAST_POOL
+from elegant_tf.evaluation.distribution import LEAST_POOL, Extract
 from elegant_tf.evaluation.edits import Edits, sample_edits
 from elegant_tf.evaluation.inception import Inception
-from elegant_tf.evaluation.measurements import Extract, Measurements, measure
+from elegant_tf.evaluation.measurements import Measurements, measure
 from elegant_tf.evaluation.page import make_page
 from elegant_tf.evaluation.scorecard import Score
 from elegant_tf.evaluation.sheet import draw_cases, draw_sheet
@@ -103,10 +103,11 @@ def evaluate(
     extractors: dict[str, Extract] = {"Inception": Inception(inception)} if inception else {}
     editor = Editor.load(run_dir, step=step)
     judge = _classifier(config, find_run(run_dir), classifier)
-    source = _held_out(config) if judge or inception else None
+    known = bool(data_dir) or has_triples(config)
+    source = _held_out(config) if judge or inception or not known else None
     if judge and _is_enough(source):
         extractors["the classifier's features"] = judge.features
-    edits = _edits(config, data_dir, count)
+    edits = load_triples(config, data_dir, count) if known else sample_edits(source, count, config.seed)
     measurements, edited = measure(editor, config, edits, judge, source, extractors)
     settings = {
         "evaluated_on": str(data_dir or config.data_dir or config.data),
@@ -123,12 +124,6 @@ def curves(run_dir: str | os.PathLike[str]) -> list[dict[str, float]]:
     """What `--evaluate_every` measured while the run trained: rows of `evaluations.jsonl`, oldest first."""
     path = Path(run_dir) / EVALUATIONS_FILE
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
-
-
-def _edits(config: Config, data_dir: str | os.PathLike[str] | None, count: int) -> Edits:
-    if data_dir or has_triples(config):
-        return load_triples(config, data_dir, count)
-    return sample_edits(_held_out(config), count, config.seed)
 
 
 def _held_out(config: Config) -> Source:
