@@ -101,6 +101,10 @@ class Config:
         0.0, "Chance of every other attribute to be exchanged along with the one in turn; 0: one at a time."
     )
 
+    truth_weight: float = _option(0.0, "Weight of drawn right answers, for --data=faces; 0: unpaired, as published.")
+    truths_count: int = _option(8000, "How many edits with right answers to draw.")
+    truth_batch_size: int = _option(16, "Edits with right answers an update, over all replicas.")
+
     precision: str = _option(
         "float32",
         "Number format of the convolutions.",
@@ -142,6 +146,8 @@ class Config:
                 raise _wrong(field.name, getattr(self, field.name), "one of " + ", ".join(choices))
         if self.data not in ("faces", "tfds") and not self.data_dir:
             raise _wrong("data_dir", self.data_dir, f"the folder of images and label files, for --data={self.data}")
+        if self.truth_weight and self.data != "faces":
+            raise _wrong("truth_weight", self.truth_weight, f"0 for --data={self.data}: only drawn faces have truths")
 
     def _check_attributes(self) -> None:
         names = self.attributes
@@ -161,6 +167,8 @@ class Config:
         for name in (
             "width",
             "batch_size",
+            "truths_count",
+            "truth_batch_size",
             "steps",
             "learning_rate_decay_steps",
             "r1_every",

@@ -36,7 +36,7 @@ def test_defaults_are_the_authors_program():
     assert (config.reconstruction_norm, config.reconstruction_weight) == ("l2", 5.0)
     assert (config.discriminator_weight, config.half_scale_weight) == (0.25, 0.5)
     assert (config.attribute_schedule, config.flip, config.steps) == ("cycle", False, 200_000)
-    assert (config.mismatch_weight, config.r1_weight, config.residual_weight) == (0.0, 0.0, 0.0)
+    assert (config.mismatch_weight, config.r1_weight, config.residual_weight, config.truth_weight) == (0.0,) * 4
     assert (config.restoration_weight, config.exchange_back_weight, config.restoration_noise) == (0.0, 0.0, 0.0)
 
 
@@ -105,6 +105,8 @@ def test_save_and_load(tmp_path_factory, config):
         ("log_every", 0),
         ("sample_every", -1),
         ("faces_count", 3),
+        ("truths_count", 0),
+        ("truth_batch_size", 0),
     ],
 )
 def test_a_wrong_value_is_refused_naming_flag_and_value(field, value):
@@ -119,6 +121,12 @@ def test_celeba_needs_a_folder():
     with pytest.raises(UserError, match="--data_dir=: must be the folder"):
         Config(data="celeba")
     assert Config(data="celeba", data_dir="there").data_dir == "there"
+
+
+def test_only_drawn_faces_have_right_answers():
+    assert Config(truth_weight=1).truth_weight == 1.0
+    with pytest.raises(UserError, match=r"--truth_weight=1\.0: must be 0 for --data=celeba"):
+        Config(data="celeba", data_dir="there", truth_weight=1)
 
 
 def test_no_more_attributes_than_channels():

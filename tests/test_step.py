@@ -116,7 +116,8 @@ def test_each_half_moves_its_own_networks_only():
 
 
 @pytest.mark.parametrize(
-    "term", ["mismatch_weight", "r1_weight", "restoration_weight", "exchange_back_weight", "residual_weight"]
+    "term",
+    ["mismatch_weight", "r1_weight", "restoration_weight", "exchange_back_weight", "residual_weight", "truth_weight"],
 )
 def test_further_terms_count_by_their_weight(term):
     half = "discriminator" if term in ("mismatch_weight", "r1_weight") else "generator"
@@ -129,6 +130,15 @@ def test_further_terms_count_by_their_weight(term):
     without, once, twice = loss(0.0), loss(1.0), loss(2.0)
     assert once > without
     assert twice - without == pytest.approx(2 * (once - without), rel=1e-6)
+
+
+def test_edits_with_right_answers_are_held_against_them():
+    config, learner = make(precision="float64")
+    batch = tiny.batch(config)
+    assert 0 < float(tf.reduce_mean(batch["given"])) < 1
+    edited, _ = learner.generator.edit(batch["input"], batch["exemplar"][:, None], batch["given"][:, None])
+    distance = float(tf.reduce_mean((edited - batch["truth"]) ** 2))
+    assert float(learner.truth_loss(batch)) == pytest.approx(distance, rel=1e-9)
 
 
 def test_exchanging_back_is_against_the_originals():

@@ -85,6 +85,16 @@ def test_training_goes_on_to_a_later_step(run, tmp_path):
             np.testing.assert_allclose(first.get_tensor(name), second.get_tensor(name), atol=1e-4, err_msg=name)
 
 
+def test_a_run_with_right_answers_goes_on_with_the_next_ones(tmp_path):
+    options = {"truth_weight": 10.0, "flip": True, "exchange_share": 0.5}
+    whole = train(tmp_path / "whole", steps=4, **options)
+    train(tmp_path / "parts", steps=2, **options)
+    parts = train(tmp_path / "parts", steps=4, **options)
+    assert all(row["truth"] > 0 for row in rows(whole.run_dir))
+    for one, other in zip(rows(whole.run_dir), rows(parts.run_dir), strict=True):
+        assert one["truth"] == pytest.approx(other["truth"], rel=1e-4)
+
+
 def test_time_limit_saves_and_stops(tmp_path):
     limits = {"steps": 100_000, "checkpoint_every": 100_000, "max_minutes": 0.02}
     trainer = train(tmp_path, attribute_schedule="mixed", **limits)

@@ -15,6 +15,8 @@ FIELDS = {
     "attributes": ATTRIBUTES,
     "batch_size": 4,
     "faces_count": 32,
+    "truths_count": 8,
+    "truth_batch_size": 3,
     "steps": 4,
     "checkpoint_every": 2,
     "log_every": 1,
@@ -28,7 +30,7 @@ def config(**overrides) -> Config:
 
 
 def batch(config: Config, seed: int = 0) -> dict[str, tf.Tensor]:
-    """A random batch as `Learner.update` takes it, every example's attribute drawn by itself."""
+    """A random batch as `Learner.update` takes it, truths and all, every example's attribute drawn by itself."""
     random = np.random.default_rng(seed)
     dtype = "float64" if config.precision == "float64" else "float32"
     size, count, attributes = config.image_size, config.batch_size, len(config.attributes)
@@ -37,6 +39,10 @@ def batch(config: Config, seed: int = 0) -> dict[str, tf.Tensor]:
     y_a[np.arange(count), index], y_b[np.arange(count), index] = 1, 0
     a, b = random.uniform(-1, 1, (2, count, size, size, 3))
     made = {name: tf.constant(value, dtype) for name, value in (("a", a), ("b", b), ("y_a", y_a), ("y_b", y_b))}
+    pictures = random.uniform(-1, 1, (3, config.truth_batch_size, size, size, 3))
+    given = random.integers(0, 2, (config.truth_batch_size, attributes))
+    truths = zip(("input", "exemplar", "truth", "given"), (*pictures, given), strict=True)
+    made |= {name: tf.constant(value, dtype) for name, value in truths}
     return {**made, "attribute": tf.constant(index, tf.int32)}
 
 

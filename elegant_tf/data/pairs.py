@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
 import threading
-import time
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow as tf
 
+from elegant_tf.data.gate import Gate, exit_gate
 from elegant_tf.data.sampler import Pairs, PairSampler
 from elegant_tf.data.sources import Source
 from elegant_tf.errors import UserError
@@ -101,7 +99,7 @@ def pair_dataset(
     count = sampler.batch_size // workers
     encoded = isinstance(source, EncodedSource)
     part = slice(worker * count, (worker + 1) * count)
-    loader = _Loader(source, sampler, bad_images, _exit_gate(), encoded, part)
+    loader = _Loader(source, sampler, bad_images, exit_gate(), encoded, part)
     images = (count, source.image_size, source.image_size, 3)
     labels = (count, len(source.attributes))
 
@@ -134,54 +132,11 @@ def _decode(data: tf.Tensor, flip: tf.Tensor, shape: tuple[int, ...]) -> tf.Tens
     return tf.cond(tf.reduce_any(flip), lambda: tf.where(if_flipped, pixels[:, :, ::-1], pixels), lambda: pixels)
 
 
-class _Gate:
-    """Sees to it that nothing is being loaded while the interpreter shuts down.
-
-    A thread that wants to go on in Python after that never returns, and TensorFlow, dropping an iterator,
-    would wait for it for ever: a process that ends by an exception would not end.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._closed = False
-        self._inside = 0
-        self._entries = 0
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._inside += 1
-            self._entries += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-
-    def check_open(self) -> None:
-        """Raises StopIteration, to TensorFlow the end of the data, once the gate is closed."""
-        if self._closed:
-            raise StopIteration
-
-    def close(self) -> None:
-        """Returns when nothing is inside and, the buffers of `tf.data` being full, nothing comes any more."""
-        self._closed = True
-        seen = -1
-        while self._inside or seen != self._entries:
-            seen = self._entries
-            time.sleep(0.1)
-
-
-@functools.cache
-def _exit_gate() -> _Gate:
-    gate = _Gate()
-    atexit.register(gate.close)
-    return gate
-
-
 class _Loader:
     """Batch number to NumPy arrays: pixels, or files of an `EncodedSource`."""
 
     def __init__(
-        self, source: Source, sampler: PairSampler, bad_images: BadImages, gate: _Gate, encoded: bool, part: slice
+        self, source: Source, sampler: PairSampler, bad_images: BadImages, gate: Gate, encoded: bool, part: slice
     ) -> None:
         self._source = source
         self._sampler = sampler

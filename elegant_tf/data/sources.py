@@ -61,9 +61,9 @@ class CelebASource(CollectionSource):
 class FacesSource:
     """The embedded faces, `count` of them drawn into memory by `workers` processes.
 
-    The faces of the three splits are different ones, whatever `count`. `faces`: the M faces, beside what
-    every `Source` has. `workers` None: one for each CPU if that pays. Raises UserError on an attribute that
-    the faces do not have, or that all of them or none has.
+    The faces of the three splits are different ones, whatever `count`. `faces`: the M faces, and `images`: their
+    pictures, uint8 `[M, S, S, 3]`, beside what every `Source` has. `workers` None: one for each CPU if that pays.
+    Raises UserError on an attribute that the faces do not have, or that all of them or none has.
     """
 
     name = "faces"
@@ -86,11 +86,11 @@ class FacesSource:
         self.attributes = table.names
         self.labels = table.labels
         self.image_size = image_size
-        self._images = faces.draw_faces(self.faces, image_size, workers)
+        self.images = faces.draw_faces(self.faces, image_size, workers)
 
     def load(self, index: int) -> np.ndarray:
         """Image `index`, uint8 RGB `[S, S, 3]`."""
-        return self._images[index]
+        return self.images[index]
 
 
 def face_index(split: str, index: int) -> int:

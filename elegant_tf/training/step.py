@@ -89,7 +89,8 @@ class Learner(tf.Module):
 
         Args:
             batch: `a` and `b`, images `[N, S, S, 3]` in [-1, 1]; `y_a` and `y_b`, labels `[N, n]` in {0, 1};
-                `attribute`, int `[N]`: the index that each example trains; A has it, B has not.
+                `attribute`, int `[N]`: the index that each example trains; A has it, B has not. With a `truth_weight`
+                also what `truth_loss` wants.
         """
         rate = self.learning_rate()
         labels = tf.concat([batch["y_a"], batch["y_b"]], axis=0)
@@ -179,7 +180,20 @@ class Learner(tf.Module):
         if config.residual_weight:
             terms["residual"] = tf.reduce_mean(tf.abs(generated.residuals))
             total += config.residual_weight * terms["residual"]
+        if config.truth_weight:
+            terms["truth"] = self.truth_loss(batch)
+            total += config.truth_weight * terms["truth"]
         return {"generator": total, **terms}
+
+    def truth_loss(self, batch: Batch) -> tf.Tensor:
+        """How far edits are from right answers: `truth` is `input` with what is `given`, `[M, n]`, of `exemplar`."""
+        both, count = tf.concat([batch["input"], batch["exemplar"]], axis=0), tf.shape(batch["given"])[0]
+        codes, skips = self.generator.encode(both, training=True)
+        own, exemplars = tf.split(codes, 2)
+        exchanged = exchange(own, exemplars[:, None], batch["given"][:, None])
+        residual = self.generator.decode(exchanged, own, [skip[:count] for skip in skips], training=True)
+        edited = apply_residual(batch["input"], residual)
+        return losses.reconstruction(edited, batch["truth"], self._config.reconstruction_norm)
 
     def restorations(self, batch: Batch, generated: Generated) -> dict[str, tf.Tensor]:
         """How far from the originals the edited images are, once what was exchanged is exchanged back.

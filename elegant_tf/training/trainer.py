@@ -20,6 +20,7 @@ from elegant_tf.config import CONFIG_FILE, Config
 from elegant_tf.data.pairs import BadImages, pair_dataset
 from elegant_tf.data.sampler import PairSampler
 from elegant_tf.data.sources import open_source
+from elegant_tf.data.truths import Truths, truth_dataset
 from elegant_tf.errors import UserError
 from elegant_tf.evaluation.monitor import Monitor
 from elegant_tf.images import to_uint8
@@ -66,6 +67,9 @@ class Trainer:
             config.flip,
             config.match_attributes,
         )
+        self._truths = None
+        if config.truth_weight:
+            self._truths = Truths(self._source, config.truths_count, config.seed, config.exchange_share)
         self._strategy = make_strategy(config)
         keras.utils.set_random_seed(config.seed)
         with self._strategy.scope():
@@ -90,8 +94,7 @@ class Trainer:
         start, deadline = self.step, self._deadline()
         summary = Summary(self.run_dir, self.config.steps, start)
         bad_images = BadImages(len(self._source.labels))
-        first_batch = start * self.config.updates_per_step
-        dataset = pair_dataset(self._source, self._sampler, first_batch, bad_images)
+        dataset = self._batches(start * self.config.updates_per_step, bad_images)
         try:
             with self._watch_signals():
                 batches = iter(self._strategy.experimental_distribute_dataset(dataset))
@@ -104,6 +107,14 @@ class Trainer:
             summary.close()
             if bad_images.count:
                 logging.warning("%s", bad_images.report())
+
+    def _batches(self, first: int, bad_images: BadImages) -> tf.data.Dataset:
+        """Pairs, and edits with their right answers if the run learns from them, from batch `first` on."""
+        config, pairs = self.config, pair_dataset(self._source, self._sampler, first, bad_images)
+        if self._truths is None:
+            return pairs
+        truths = truth_dataset(self._source, self._truths, config.truth_batch_size, config.seed, config.flip, first)
+        return tf.data.Dataset.zip((pairs, truths)).map(lambda pair, truth: {**pair, **truth})
 
     def _begin(self) -> None:
         self.run_dir.mkdir(parents=True, exist_ok=True)
