@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+RELATIVE_ERROR_FLOOR = 0.01
+
 
 def swap_labels(labels: tf.Tensor, other: tf.Tensor, exchanged: tf.Tensor) -> tf.Tensor:
     """`labels` `[N, n]`, those that are `exchanged` `[N, n]` (1) taken from `other`: Y_C of Y_A, Y_D of Y_B."""
@@ -27,3 +29,13 @@ def reconstruction(images: tf.Tensor, targets: tf.Tensor, norm: str) -> tf.Tenso
     """Mean squared (`"l2"`) or absolute (`"l1"`) difference of images `[N, S, S, 3]`, over all elements."""
     difference = images - targets
     return tf.reduce_mean(tf.square(difference) if norm == "l2" else tf.abs(difference))
+
+
+def relative_error(images: tf.Tensor, targets: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
+    """Mean over images `[N, S, S, 3]` of their squared error, in units of what the input lacks (1: nothing done).
+
+    `mean((image - target)^2) / (mean((input - target)^2) + 0.01)`, so that a smile counts about as much as a hat,
+    which changes twenty times as much. The floor keeps targets that ask for next to nothing from counting most.
+    """
+    error, lacking = (tf.reduce_mean(tf.square(one - targets), axis=[1, 2, 3]) for one in (images, inputs))
+    return tf.reduce_mean(error / (lacking + RELATIVE_ERROR_FLOOR))

@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elegant_tf.losses import cross_entropy, reconstruction, scale_sum, swap_labels
+from elegant_tf.losses import cross_entropy, reconstruction, relative_error, scale_sum, swap_labels
 
 few = settings(max_examples=30)
 
@@ -56,3 +56,12 @@ def test_swapped_labels_differ_in_what_was_exchanged(attributes, batch, seed):
     swapped = swap_labels(tf.constant(y_a), tf.constant(y_b), tf.constant(exchanged))
     np.testing.assert_array_equal(swapped, np.where(exchanged == 1, y_b, y_a))
     np.testing.assert_array_equal(swap_labels(swapped, tf.constant(y_a), tf.constant(exchanged)), y_a)
+
+
+def test_relative_error_is_in_units_of_what_an_input_lacks():
+    inputs = tf.zeros([2, 4, 4, 3], tf.float64)
+    targets = inputs + tf.constant([0.3, 0.1], tf.float64)[:, None, None, None]
+    half = relative_error(targets / 2, targets, inputs)
+    assert float(half) == pytest.approx(0.25 * (0.09 / 0.10 + 0.01 / 0.02) / 2)
+    assert float(relative_error(targets, targets, inputs)) == 0.0
+    assert np.isfinite(relative_error(targets, inputs, inputs))

@@ -193,7 +193,7 @@ class Learner(tf.Module):
         exchanged = exchange(own, exemplars[:, None], batch["given"][:, None])
         residual = self.generator.decode(exchanged, own, [skip[:count] for skip in skips], training=True)
         edited = apply_residual(batch["input"], residual)
-        return losses.reconstruction(edited, batch["truth"], self._config.reconstruction_norm)
+        return losses.relative_error(edited, batch["truth"], batch["input"])
 
     def restorations(self, batch: Batch, generated: Generated) -> dict[str, tf.Tensor]:
         """How far from the originals the edited images are, once what was exchanged is exchanged back.
