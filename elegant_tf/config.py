@@ -90,9 +90,13 @@ class Config:
     mismatch_weight: float = _option(0.0, "Weight of real images under swapped labels as fakes.")
     r1_weight: float = _option(0.0, "Weight of the discriminators' squared slope at real images.")
     r1_every: int = _option(8, "Updates from one such penalty to the next, which counts for all of them.")
-    restoration_weight: float = _option(0.0, "Weight of exchanging an attribute back from the original.")
-    exchange_back_weight: float = _option(0.0, "Weight of exchanging an attribute back between the edited images.")
-    restoration_noise: float = _option(0.0, "Noise on edited images from which both exchanges back start.")
+    restoration_weight: float = _option(0.0, "Weight of giving edited images back what was exchanged.")
+    restyle_weight: float = _option(0.0, "Weight of giving back their own style to images restyled by others.")
+    carrier_share: float = _option(
+        0.25, "How often what gives a style back is the image it was moved to; else its own."
+    )
+    exemplar_shift: int = _option(3, "Pixels by which an image is shifted to give its own style back; 0: nor mirrored.")
+    restoration_noise: float = _option(0.0, "Noise on edited images to which something is given back.")
     restoration_ramp_updates: int = _option(0, "Updates over which the weights of both grow to their full value.")
     residual_weight: float = _option(0.0, "Weight of the mean absolute residual of edited images.")
     ema_half_life: float = _option(0.0, "Updates in which an averaged generator forgets half; 0: no averaging.")
@@ -188,11 +192,14 @@ class Config:
         for name in ("adam_beta1", "adam_beta2"):
             if getattr(self, name) >= 1:
                 raise _wrong(name, getattr(self, name), "less than 1")
-        for name in ("seed", "sample_every", "evaluate_every", "restoration_ramp_updates"):
+        for name in ("seed", "sample_every", "evaluate_every", "restoration_ramp_updates", "exemplar_shift"):
             if getattr(self, name) < 0:
                 raise _wrong(name, getattr(self, name), "0 or more")
-        if self.exchange_share > 1:
-            raise _wrong("exchange_share", self.exchange_share, "0 to 1")
+        for name in ("exchange_share", "carrier_share"):
+            if getattr(self, name) > 1:
+                raise _wrong(name, getattr(self, name), "0 to 1")
+        if self.exemplar_shift >= self.image_size:
+            raise _wrong("exemplar_shift", self.exemplar_shift, f"less than --image_size={self.image_size}")
         if self.learning_rate <= 0:
             raise _wrong("learning_rate", self.learning_rate, "more than 0")
 
@@ -265,6 +272,29 @@ def find_run(run: str | os.PathLike[str]) -> Path:
     return shipped if is_shipped and not os.path.exists(os.path.join(name, CONFIG_FILE)) else Path(run)
 
 
+# What learns most in an hour without a GPU: see docs/learning.md.
+_MODERN = {
+    "image_size": 64,
+    "flip": True,
+    "width": 24,
+    "depth": 4,
+    "steps": 30_000,
+    "attribute_schedule": "mixed",
+    "learning_rate": 8e-4,
+    "conditioning": "projection",
+    "mismatch_weight": 1.0,
+    "r1_weight": 0.1,
+    "restoration_weight": 4.0,
+    "restyle_weight": 4.0,
+    "restoration_noise": 0.05,
+    "restoration_ramp_updates": 2000,
+    "residual_weight": 0.2,
+    "ema_half_life": 200.0,
+    "log_every": 20,
+    "checkpoint_every": 500,
+    "sample_every": 500,
+}
+
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "official": {},
     "paper": {
@@ -273,27 +303,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "discriminator_weight": 1.0,
         "half_scale_weight": 1.0,
     },
-    "demo": {
-        "image_size": 64,
-        "flip": True,
-        "width": 24,
-        "depth": 4,
-        "steps": 12_000,
-        "attribute_schedule": "mixed",
-        "learning_rate": 8e-4,
-        "conditioning": "projection",
-        "mismatch_weight": 1.0,
-        "r1_weight": 0.1,
-        "restoration_weight": 400.0,
-        "exchange_back_weight": 400.0,
-        "restoration_noise": 0.05,
-        "restoration_ramp_updates": 4000,
-        "residual_weight": 0.2,
-        "ema_half_life": 200.0,
-        "log_every": 20,
-        "checkpoint_every": 500,
-        "sample_every": 500,
-    },
+    "modern": _MODERN,
+    "demo": {**_MODERN, "steps": 12_000},
 }
 
 

@@ -37,7 +37,7 @@ def test_defaults_are_the_authors_program():
     assert (config.discriminator_weight, config.half_scale_weight) == (0.25, 0.5)
     assert (config.attribute_schedule, config.flip, config.steps) == ("cycle", False, 200_000)
     assert (config.mismatch_weight, config.r1_weight, config.residual_weight, config.truth_weight) == (0.0,) * 4
-    assert (config.restoration_weight, config.exchange_back_weight, config.restoration_noise) == (0.0, 0.0, 0.0)
+    assert (config.restoration_weight, config.restyle_weight, config.restoration_noise) == (0.0, 0.0, 0.0)
 
 
 def test_paper_preset_has_the_published_losses():
@@ -106,6 +106,9 @@ def test_save_and_load(tmp_path_factory, config):
         ("sample_every", -1),
         ("faces_count", 3),
         ("truths_count", 0),
+        ("carrier_share", 1.5),
+        ("exemplar_shift", -1),
+        ("exemplar_shift", 256),
         ("truth_batch_size", 0),
     ],
 )
@@ -153,7 +156,7 @@ def test_whole_numbers_serve_as_floats():
 
 
 def test_unknown_preset_and_field():
-    with pytest.raises(UserError, match="--preset=best: must be one of official, paper, demo"):
+    with pytest.raises(UserError, match="--preset=best: must be one of official, paper, modern, demo"):
         preset("best")
     with pytest.raises(UserError, match="unknown configuration fields: batchsize"):
         preset("official", batchsize=3)

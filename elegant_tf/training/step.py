@@ -13,6 +13,7 @@ from elegant_tf.config import Config
 from elegant_tf.latent import exchange
 from elegant_tf.model import Elegant, MultiScaleDiscriminator, apply_residual
 from elegant_tf.training.optimizer import Adam
+from elegant_tf.training.restoration import Restoration
 
 Batch = Mapping[str, tf.Tensor]
 
@@ -196,46 +197,28 @@ class Learner(tf.Module):
         return losses.relative_error(edited, batch["truth"], batch["input"])
 
     def restorations(self, batch: Batch, generated: Generated) -> dict[str, tf.Tensor]:
-        """How far from the originals the edited images are, once what was exchanged is exchanged back.
-
-        `restoration`: by the originals' own codes. `exchange_back`: between C and D, which must have the other's
-        attribute in them for that; it alone teaches what is edited to carry this exemplar's style. What is edited
-        back is taken as given (no gradient), so that nothing is gained by hiding the original in it; noise drowns
-        the faint rest that did not go. Only terms that have a weight.
+        """How far edited images are from the originals once what was exchanged is given back: what has a weight of
+        `restoration` and `restyle`, see `Restoration.terms`.
         """
         config = self._config
-        if not (config.restoration_weight or config.exchange_back_weight):
+        if not (config.restoration_weight or config.restyle_weight):
             return {}
-        originals = tf.concat([batch["a"], batch["b"]], axis=0)
-        edited, weights = tf.stop_gradient(generated.edited), generated.weights
-        codes, skips = self.generator.encode(self._noisy(edited, 0), training=True)
-
-        def distance(exemplar_codes: tf.Tensor) -> tf.Tensor:
-            exchanged = exchange(codes, exemplar_codes[:, None], weights)
-            restored = apply_residual(edited, self.generator.decode(exchanged, codes, skips, training=True))
-            return losses.reconstruction(restored, originals, config.reconstruction_norm)
-
-        terms = {}
-        if config.restoration_weight:
-            terms["restoration"] = distance(generated.codes)
-        if config.exchange_back_weight:
-            carriers, _ = self.generator.encode(self._noisy(generated.edited, 1), training=True)
-            terms["exchange_back"] = distance(_swap_halves(carriers))
-        return terms
-
-    def _noisy(self, images: tf.Tensor, stream: int) -> tf.Tensor:
-        """Images with normal noise of `restoration_noise`."""
-        deviation = self._config.restoration_noise
-        if not deviation:
-            return images
-        return images + tf.random.stateless_normal(tf.shape(images), self._seed(stream), 0.0, deviation, images.dtype)
+        restoration = Restoration(
+            self.generator, config.restoration_noise, config.exemplar_shift, config.carrier_share, self._seed
+        )
+        codes, edited = (tuple(tf.split(both, 2)) for both in (generated.codes, generated.edited))
+        weights, _ = tf.split(generated.weights, 2)
+        terms = restoration.terms(
+            (batch["a"], batch["b"]), codes, edited, weights, batch["attribute"], bool(config.restyle_weight)
+        )
+        return {name: term for name, term in terms.items() if getattr(config, f"{name}_weight")}
 
     def _seed(self, stream: int) -> tf.Tensor:
-        """What random numbers depend on: seed, update, replica and one of three streams."""
+        """What random numbers depend on: seed, update, replica and one of eight streams."""
         context = tf.distribute.get_replica_context()
         replica = tf.cast(context.replica_id_in_sync_group if context else 0, tf.int64)
         return tf.stack(
-            [tf.constant(3 * self._config.seed + stream, tf.int64), self.updates * self._replicas + replica]
+            [tf.constant(8 * self._config.seed + stream, tf.int64), self.updates * self._replicas + replica]
         )
 
     def _ramp(self) -> tf.Tensor:
