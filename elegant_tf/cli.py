@@ -69,8 +69,8 @@ def _evaluate(options: Namespace) -> None:
     launch.prepare_tensorflow()
     from elegant_tf.evaluation.report import evaluate
 
-    given = (options.data_dir, options.count, options.out, options.classifier, options.inception, options.step)
-    print(evaluate(options.run, *given))
+    files = (options.data_dir, options.count, options.out, options.classifier, options.inception)
+    print(evaluate(options.run, *files, options.step, options.face_models))
 
 
 def _pack(options: Namespace) -> None:

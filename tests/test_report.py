@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import shutil
 
 import numpy as np
@@ -50,7 +51,7 @@ def test_evaluate_writes_table_json_and_picture(tiny_run, tmp_path):
     assert [row["size"] for row in saved["combinations"]] == [2, 3]
     assert saved["reconstruction"]["psnr"] > 5
     assert np.shape(saved["leakage"]["against_truth"]) == (3, 3)
-    assert saved["identity"]["wanted"] > 0
+    assert saved["identity"]["the classifier's features"]["wanted"] > 0
     assert len(saved["distances"]["the classifier's features"]) == 12
     page, markdown = (path.read_text(encoding="utf-8") for path in (report.html_path, report.markdown_path))
     for table in report.tables:
@@ -95,6 +96,20 @@ def test_written_triples_are_limited_and_resized(written):
     assert triples.inputs.shape == (2, 32, 32, 3)
     assert triples.attribute.tolist() == [0, 0]
     assert sorted(triples.direction.tolist()) == [0, 1]
+
+
+@pytest.mark.skipif("DLIB_MODELS" not in os.environ, reason="DLIB_MODELS names no folder with dlib's models")
+def test_dlib_judges_identity_too(tiny_run, tmp_path):
+    pytest.importorskip("dlib", reason="dlib is not installed")
+    evaluate(tiny_run, count=2, out=tmp_path, face_models=os.environ["DLIB_MODELS"])
+    saved = json.loads((tmp_path / "scorecard.json").read_text(encoding="utf-8"))
+    assert set(saved["identity"]) == {"dlib", "the classifier's features"}
+    assert "identity by dlib: from the truth" in (tmp_path / "scorecard.md").read_text(encoding="utf-8")
+
+
+def test_a_folder_without_face_models_is_refused(tiny_run, tmp_path):
+    with pytest.raises(UserError, match=r"--face_models=.*nowhere: no such folder; must hold dlib's shape_predictor"):
+        evaluate(tiny_run, count=2, out=tmp_path, face_models=tmp_path / "nowhere")
 
 
 def test_which_runs_have_triples_of_their_own(written, tmp_path):

@@ -16,6 +16,9 @@ from elegant_tf.images import resize
 Describe: TypeAlias = Callable[[np.ndarray], np.ndarray]
 """Pictures uint8 RGB `[M, S, S, 3]` to vectors float `[M, D]`, near to each other for the same person."""
 
+# The files of dlib's models, as they are published.
+SHAPE_PREDICTOR, RECOGNITION_MODEL = "shape_predictor_5_face_landmarks.dat", "dlib_face_recognition_resnet_model_v1.dat"
+
 _FACE_SIZE = 256  # pixels: small pictures are enlarged to it for dlib
 # What dlib takes for a face, as a share of the distance between the eyes: half its side, and how far below them its
 # centre is.

@@ -16,7 +16,7 @@ from elegant_tf.evaluation.classifier import AttributeClassifier
 from elegant_tf.evaluation.combinations import Combination, evaluate_combinations
 from elegant_tf.evaluation.distribution import Distance, Extract, distances
 from elegant_tf.evaluation.edits import Edits, edit_all
-from elegant_tf.evaluation.identity import identity_distance
+from elegant_tf.evaluation.identity import Describe, identity_distance
 from elegant_tf.evaluation.interpolation import Interpolation, evaluate_interpolation
 from elegant_tf.evaluation.leakage import leakage_matrix, off_diagonal
 from elegant_tf.evaluation.lineups import Fidelity, draw_lineups, fidelities
@@ -45,7 +45,7 @@ class Leakage:
 
 @dataclass(frozen=True)
 class Identity:
-    """How far edits moved people in the classifier's features, as a share of how far apart strangers are.
+    """How far edits moved people in descriptions of them, as a share of how far apart strangers are.
 
     `moved`: from the input; `wanted`: the truth's own distance from it, which a perfect edit has, too; `from_truth`:
     from the truth, 0 is perfect; both None where there is no truth.
@@ -60,8 +60,8 @@ class Identity:
 class Measurements:
     """What could be measured; None or empty where it could not.
 
-    `scores`, `fidelity` and `combinations` need right answers; `leakage` and `identity` a classifier; `distances`, by
-    what features are of, held-out pictures with and without each attribute.
+    `scores`, `fidelity` and `combinations` need right answers; `leakage` a classifier; `identity` (by what describes
+    people) something that does; `distances` (by whose features) held-out pictures with and without each attribute.
     """
 
     scores: Sequence[Score]
@@ -70,7 +70,7 @@ class Measurements:
     reconstruction: Reconstruction
     interpolation: Interpolation
     leakage: Leakage | None
-    identity: Identity | None
+    identity: Mapping[str, Identity]
     distances: Mapping[str, Sequence[Distance]]
 
     @property
@@ -98,6 +98,7 @@ def measure(
     classifier: AttributeClassifier | None = None,
     source: Source | None = None,
     extractors: Mapping[str, Extract] | None = None,
+    describers: Mapping[str, Describe] | None = None,
 ) -> tuple[Measurements, np.ndarray]:
     """Edits and judges; also returns the edited images, uint8 `[M, S, S, 3]`.
 
@@ -105,9 +106,10 @@ def measure(
         editor: of the run.
         config: the run's; line-ups and combinations are drawn if it learned from the drawn faces.
         edits: what to try, with right answers or without.
-        classifier: for leakage and identity, if there is one.
+        classifier: for leakage, if there is one.
         source: held-out pictures, for distances by the features of `extractors`.
         extractors: by name.
+        describers: by name, of people, for identity.
     """
     edited = edit_all(editor, edits)
     known = isinstance(edits, Triples)
@@ -119,7 +121,7 @@ def measure(
         reconstruction=evaluate_reconstruction(editor, _some(edits, RECONSTRUCTIONS).inputs),
         interpolation=evaluate_interpolation(editor, _some(edits, INTERPOLATIONS)),
         leakage=_leakage(classifier, edits, edited) if classifier else None,
-        identity=_identity(classifier, edits, edited) if classifier else None,
+        identity={name: _identity(describe, edits, edited) for name, describe in (describers or {}).items()},
         distances={
             name: distances(editor, source, extract, DISTANCE_EDITS, config.seed)
             for name, extract in (extractors or {}).items()
@@ -148,12 +150,12 @@ def _leakage(classifier: AttributeClassifier, edits: Edits, edited: np.ndarray) 
     return Leakage(matrix.tolist(), None if against is None else against.tolist(), off_diagonal(judged))
 
 
-def _identity(classifier: AttributeClassifier, edits: Edits, edited: np.ndarray) -> Identity:
-    moved = identity_distance(edits.inputs, edited, classifier.features)
+def _identity(describe: Describe, edits: Edits, edited: np.ndarray) -> Identity:
+    moved = identity_distance(edits.inputs, edited, describe)
     if not isinstance(edits, Triples):
         return Identity(moved, None, None)
-    wanted = identity_distance(edits.inputs, edits.truths, classifier.features)
-    return Identity(moved, wanted, identity_distance(edits.truths, edited, classifier.features))
+    wanted = identity_distance(edits.inputs, edits.truths, describe)
+    return Identity(moved, wanted, identity_distance(edits.truths, edited, describe))
 
 
 def _some(edits: Edits, most: int) -> Edits:

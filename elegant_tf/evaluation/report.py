@@ -20,6 +20,7 @@ from elegant_tf.errors import UserError
 from elegant_tf.evaluation.classifier import AttributeClassifier
 from elegant_tf.evaluation.distribution import LEAST_POOL, Extract
 from elegant_tf.evaluation.edits import Edits, sample_edits
+from elegant_tf.evaluation.identity import RECOGNITION_MODEL, SHAPE_PREDICTOR, Describe, FaceDescriber
 from elegant_tf.evaluation.inception import Inception
 from elegant_tf.evaluation.measurements import Measurements, measure
 from elegant_tf.evaluation.page import make_page
@@ -79,6 +80,7 @@ def evaluate(
     classifier: str | os.PathLike[str] | None = None,
     inception: str = "",
     step: int | None = None,
+    face_models: str | os.PathLike[str] | None = None,
 ) -> Report:
     """Edits held-out pictures with a run's newest checkpoint and judges the results.
 
@@ -95,25 +97,30 @@ def evaluate(
             for drawn faces the one that comes with the package, or none.
         inception: `keras` or a file of InceptionV3's weights, for the distances of the paper's table; empty: none.
         step: that of an older checkpoint.
+        face_models: a folder with dlib's models, to judge also by them whether people stayed who they are; None: not.
 
     Raises:
         UserError: no run or checkpoint there, nothing to evaluate on, or files that cannot be read or written.
     """
     config = Config.load(run_dir)
     extractors: dict[str, Extract] = {"Inception": Inception(inception)} if inception else {}
+    describers: dict[str, Describe] = {"dlib": _face_describer(Path(face_models))} if face_models else {}
     editor = Editor.load(run_dir, step=step)
     judge = _classifier(config, find_run(run_dir), classifier)
     known = bool(data_dir) or has_triples(config)
     source = _held_out(config) if judge or inception or not known else None
+    if judge:
+        describers["the classifier's features"] = judge.features
     if judge and _is_enough(source):
         extractors["the classifier's features"] = judge.features
     edits = load_triples(config, data_dir, count) if known else sample_edits(source, count, config.seed)
-    measurements, edited = measure(editor, config, edits, judge, source, extractors)
+    measurements, edited = measure(editor, config, edits, judge, source, extractors, describers)
     settings = {
         "evaluated_on": str(data_dir or config.data_dir or config.data),
         "count": count,
         "classifier": judge.settings if judge else None,
         "inception": inception,
+        "face_models": str(face_models or ""),
         **dataclasses.asdict(config),
     }
     out = _out(run_dir, out)
@@ -124,6 +131,14 @@ def curves(run_dir: str | os.PathLike[str]) -> list[dict[str, float]]:
     """What `--evaluate_every` measured while the run trained: rows of `evaluations.jsonl`, oldest first."""
     path = Path(run_dir) / EVALUATIONS_FILE
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+
+
+def _face_describer(folder: Path) -> FaceDescriber:
+    if not folder.is_dir():
+        raise UserError(
+            f"--face_models={folder}: no such folder; must hold dlib's {SHAPE_PREDICTOR}, {RECOGNITION_MODEL}"
+        )
+    return FaceDescriber(folder / SHAPE_PREDICTOR, folder / RECOGNITION_MODEL)
 
 
 def _held_out(config: Config) -> Source:

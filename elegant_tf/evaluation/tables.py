@@ -133,23 +133,23 @@ def _single_numbers(measurements: Measurements) -> Table:
         ("edits that grow steadily with strength", f"{grown.monotone:.3f}", ""),
         ("unevenness of their steps", f"{grown.unevenness:.3f}", ""),
     ]
-    if measurements.identity is not None:
-        rows += _identity_rows(measurements.identity)
+    for name, identity in measurements.identity.items():
+        rows += _identity_rows(name, identity)
     if measurements.leakage is not None:
         rows.append(("leakage, mean beside the diagonal", f"{measurements.leakage.off_diagonal:.3f}", ""))
     return Table(
         "The editor as a whole",
         "Pictures decoded from their unchanged codes; strengths between 0 and 1, 0 is even; the distance that an edit "
-        "moves a person in the classifier's features (identity), as a share of that between strangers.",
+        "moves a person in descriptions of people (identity), as a share of that between strangers.",
         ("", "value", "95 %"),
         rows,
     )
 
 
-def _identity_rows(identity: Identity) -> list[tuple[str, str, str]]:
-    rows = [("identity: from the input", identity.moved), ("identity: of the truth from the input", identity.wanted)]
-    rows.append(("identity: from the truth", identity.from_truth))
-    return [(name, f"{value:.3f}", "") for name, value in rows if value is not None]
+def _identity_rows(describer: str, identity: Identity) -> list[tuple[str, str, str]]:
+    rows = [("from the input", identity.moved), ("of the truth from the input", identity.wanted)]
+    rows.append(("from the truth", identity.from_truth))
+    return [(f"identity by {describer}: {name}", f"{value:.3f}", "") for name, value in rows if value is not None]
 
 
 def _leakage(leakage: Leakage, attributes: Sequence[str]) -> Table:
