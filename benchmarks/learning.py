@@ -1,6 +1,8 @@
-"""How fast recipes learn on the embedded faces: trains each for the same minutes, in turn, and scores every checkpoint.
+"""How fast recipes learn on drawn faces: trains each for the same minutes, in turn, and scores every checkpoint.
 
     python benchmarks/learning.py --minutes 30 --out runs/learning
+    elegant-tf faces --out other --count 6000 --seed 9 --counterfactuals 320
+    python benchmarks/learning.py --minutes 30 --out runs/other --data_dir other
 
 Each recipe is `train.py` with the options below in a process of its own, so that what is timed is what users run.
 Writes `learning.json` (the curves) and `learning.png`; prints a table. Recipes already trained there are not trained
@@ -19,16 +21,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OFFICIAL = ["--preset=official", "--image_size=64", "--checkpoint_every=150"]
+MODERN = ["--preset=modern", "--steps=1000000", "--checkpoint_every=1000"]
 RECIPES = {
     "official": [*OFFICIAL, "--width=24"],
     "official_16": [*OFFICIAL, "--width=16"],
     "official_40": [*OFFICIAL, "--width=40"],
     "official_64": [*OFFICIAL, "--width=64", "--checkpoint_every=100"],
-    "demo": ["--preset=demo", "--steps=1000000", "--checkpoint_every=600"],
+    "modern": [*MODERN],
+    "no_restyle": [*MODERN, "--restyle_weight=0"],
+    "no_restoration": [*MODERN, "--restyle_weight=0", "--restoration_weight=0"],
+    "carriers_only": [*MODERN, "--carrier_share=1", "--exemplar_shift=0"],
 }
 FIELDS = ("realised", "leak")
 TITLES = ("realised (higher is better)", "leak (lower is better)")
-COMMON = ["--data=faces", "--checkpoints_kept=1000", "--sample_every=0"]
+COMMON = ["--checkpoints_kept=1000", "--sample_every=0"]
 
 
 def main() -> None:
@@ -38,7 +44,7 @@ def main() -> None:
     curves = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for name in arguments.recipes:
         run_dir = arguments.out / name
-        train(name, run_dir, arguments.minutes)
+        train(name, run_dir, arguments.minutes, arguments.data_dir)
         curves[name] = score_checkpoints(run_dir, arguments.count)
         print_curve(name, curves[name])
         path.write_text(json.dumps(curves, indent=1) + "\n", encoding="utf-8")
@@ -49,16 +55,20 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=30.0, help="of training, a recipe")
     parser.add_argument("--out", type=Path, default=Path("runs/learning"))
+    parser.add_argument(
+        "--data_dir", help="learn from this folder that `elegant-tf faces` wrote, not from embedded faces"
+    )
     parser.add_argument("--count", type=int, default=32, help="edits per attribute and direction")
-    parser.add_argument("--recipes", nargs="+", default=["official", "demo"], choices=list(RECIPES))
+    parser.add_argument("--recipes", nargs="+", default=["official_40", "modern"], choices=list(RECIPES))
     return parser.parse_args()
 
 
-def train(name: str, run_dir: Path, minutes: float) -> None:
+def train(name: str, run_dir: Path, minutes: float, data_dir: str | None) -> None:
     if run_dir.exists():
         print(f"{name}: found in {run_dir}, not trained again")
         return
-    command = [sys.executable, str(ROOT / "train.py"), f"--run_dir={run_dir}", f"--max_minutes={minutes}"]
+    command = [sys.executable, str(ROOT / "train.py"), f"--run_dir={run_dir.resolve()}", f"--max_minutes={minutes}"]
+    command += ["--data=celeba", f"--data_dir={Path(data_dir).resolve()}"] if data_dir else ["--data=faces"]
     began = time.monotonic()
     subprocess.run([*command, *COMMON, *RECIPES[name]], check=True, cwd=ROOT)
     print(f"{name}: {(time.monotonic() - began) / 60:.1f} minutes with start and scorecard")
@@ -96,9 +106,9 @@ def minutes_by_step(run_dir: Path):
 
 
 def print_curve(name: str, rows: list[dict[str, float]]) -> None:
-    print(f"\n{name:10s} minutes  realised   leak")
+    print(f"\n{name:14s} minutes  realised   leak")
     for row in rows:
-        print(f"{row['step']:10d} {row['minutes']:7.1f} {row['realised']:9.3f} {row['leak']:6.2f}")
+        print(f"{row['step']:14d} {row['minutes']:7.1f} {row['realised']:9.3f} {row['leak']:6.2f}")
 
 
 def plot(curves: dict[str, list[dict[str, float]]], path: Path) -> None:
