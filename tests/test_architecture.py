@@ -50,6 +50,7 @@ TESTED_ELSEWHERE = {
     "cli_data_options": ("test_cli_data", "options are tested by giving them to the command"),
     "cli_evaluation_options": ("test_cli_evaluation", "options are tested by giving them to the command"),
     "data.collection": ("test_sources", "what sources are made of"),
+    "data.gate": ("test_pairs", "processes that end while data are read"),
     "data.preparation": ("test_prepare", "one of the pictures that it writes"),
     "data.sampler": ("test_pairs", "the pairs of a batch"),
     "evaluation.combinations": ("test_measurements", "one of the things measured"),
