@@ -23,8 +23,10 @@ for arguments in json.loads(sys.argv[1]):
 print("tensorflow" in sys.modules)
 """
 
-# A value for every field that is not its default.
+# A value for every field that is not its default, but for what only drawn faces have, which --data is not.
+DRAWN = {"truth_weight": 2.0}
 OTHERS = {
+    **dict.fromkeys(DRAWN, 0.0),
     "data": "celeba",
     "data_dir": "some where",
     "attributes": ("Male", "Young"),
@@ -38,6 +40,7 @@ OTHERS = {
     "depth": 4,
     "adam_beta1": 0.25,
     "adam_beta2": 0.75,
+    "carrier_share": 0.5,
 }
 
 
@@ -60,6 +63,7 @@ def parsed():
         ["--preset=paper"],
         ["--preset=paper", "--reconstruction_weight=3", "--nojit", "--flip"],
         [as_flag(name, value) for name, value in values.items()],
+        [as_flag(name, value) for name, value in DRAWN.items()],
     ]
     done = commands.run(["-c", PARSE, json.dumps(lines)])
     assert done.returncode == 0, done.stderr
@@ -77,7 +81,8 @@ def test_every_field_is_a_flag(parsed):
     configs, values, _ = parsed
     assert configs[3] == Config(**values)
     defaults = Config()
-    assert not [name for name in values if getattr(configs[3], name) == getattr(defaults, name)]
+    assert [name for name in values if getattr(configs[3], name) == getattr(defaults, name)] == list(DRAWN)
+    assert configs[4] == Config(**DRAWN)
 
 
 def test_reading_flags_needs_no_tensorflow(parsed):

@@ -140,7 +140,8 @@ def test_mistakes(tiny_run, tmp_path):
 
 
 def test_presets_by_name():
-    assert preset_of(preset("demo", seed=3)) == "demo"
+    assert preset_of(preset("modern", seed=3)) == "modern"
+    assert preset_of(preset("demo")) == "modern"  # a shorter one
     assert preset_of(preset("official", attributes=("Bangs",), image_size=64, steps=7)) == "official"
     assert preset_of(preset("demo", width=32)) == "custom"
 
