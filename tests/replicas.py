@@ -47,7 +47,7 @@ def train_tiny(strategy) -> dict[str, np.ndarray]:
 
     from elegant_tf.training.step import Learner
 
-    config = tiny.config(precision="float64", ema_half_life=5.0)
+    config = tiny.config(precision="float64", ema_half_life=5.0, truth_weight=1.0)
     keras.utils.set_random_seed(0)
     with strategy.scope():
         learner = Learner(config, REPLICAS)

@@ -20,3 +20,5 @@ def test_a_batch_that_devices_cannot_share_is_refused(monkeypatch):
     with pytest.raises(UserError, match="--batch_size=4: must be a multiple of the 3 devices"):
         make_strategy(tiny.config(batch_size=4))
     assert make_strategy(tiny.config(batch_size=4, strategy="one_device")).num_replicas_in_sync == 1
+    with pytest.raises(UserError, match="--truth_batch_size=4: must be a multiple of the 3 devices"):
+        make_strategy(tiny.config(batch_size=3, truth_weight=1.0))

@@ -16,7 +16,7 @@ FIELDS = {
     "batch_size": 4,
     "faces_count": 32,
     "truths_count": 8,
-    "truth_batch_size": 3,
+    "truth_batch_size": 4,
     "steps": 4,
     "checkpoint_every": 2,
     "log_every": 1,

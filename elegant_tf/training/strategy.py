@@ -12,15 +12,19 @@ def make_strategy(config: Config) -> tf.distribute.Strategy:
     """The strategy that `--strategy` names, over every GPU, or every CPU device where there is none.
 
     Raises:
-        UserError: the batch cannot be shared evenly by the replicas.
+        UserError: a batch cannot be shared evenly by the replicas.
     """
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     names = [device.name for device in devices]
     if config.strategy == "one_device":
         return tf.distribute.OneDeviceStrategy(names[0])
-    if config.batch_size % len(names):
-        raise UserError(
-            f"--batch_size={config.batch_size}: must be a multiple of the {len(names)} devices that share it; "
-            "or choose --strategy=one_device"
-        )
+    shared = {"batch_size": config.batch_size}
+    if config.truth_weight:
+        shared["truth_batch_size"] = config.truth_batch_size
+    for flag, size in shared.items():
+        if size % len(names):
+            raise UserError(
+                f"--{flag}={size}: must be a multiple of the {len(names)} devices that share it; "
+                "or choose --strategy=one_device"
+            )
     return tf.distribute.MirroredStrategy(names)
