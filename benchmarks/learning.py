@@ -21,16 +21,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OFFICIAL = ["--preset=official", "--image_size=64", "--checkpoint_every=150"]
-MODERN = ["--preset=modern", "--steps=1000000", "--checkpoint_every=1000"]
 RECIPES = {
     "official": [*OFFICIAL, "--width=24"],
     "official_16": [*OFFICIAL, "--width=16"],
     "official_40": [*OFFICIAL, "--width=40"],
     "official_64": [*OFFICIAL, "--width=64", "--checkpoint_every=100"],
-    "modern": [*MODERN],
-    "no_restyle": [*MODERN, "--restyle_weight=0"],
-    "no_restoration": [*MODERN, "--restyle_weight=0", "--restoration_weight=0"],
-    "carriers_only": [*MODERN, "--carrier_share=1", "--exemplar_shift=0"],
+    "modern": ["--preset=modern", "--steps=1000000", "--checkpoint_every=1000"],
 }
 FIELDS = ("realised", "leak")
 TITLES = ("realised (higher is better)", "leak (lower is better)")

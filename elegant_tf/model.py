@@ -75,10 +75,11 @@ class Elegant(keras.Model):
         skips: Sequence[tf.Tensor],
         exemplar_codes: tf.Tensor,
         weights: tf.Tensor,
+        training: bool = False,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """`edit` for images whose code and skips are known, and exemplar codes `[N, K, h, w, C]`."""
         changed = exchange(code, tf.cast(exemplar_codes, code.dtype), weights)
-        residual = self.decode(changed, code, skips)
+        residual = self.decode(changed, code, skips, training=training)
         return apply_residual(images, residual), residual
 
     def edit_with_each(self, images: tf.Tensor, exemplar_codes: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from elegant_tf import losses
 from elegant_tf.latent import exchange
-from elegant_tf.model import Elegant, apply_residual
+from elegant_tf.model import Elegant
 
 # Random streams, beside those that are the update's own.
 NOISE, CARRIER_NOISE, RESTYLED_NOISE, SHIFTS, MIRRORS, CARRIERS, RESTYLE_CARRIERS = 0, 1, 3, 4, 5, 6, 7
@@ -113,9 +113,9 @@ class Restoration:
             tf.concat(parts, 0) for parts in ([one.images for one in edited], [one.codes for one in edited], exemplars)
         )
         skips = [tf.concat(level, 0) for level in zip(*(one.skips for one in edited), strict=True)]
-        exchanged = exchange(codes, exemplar_codes[:, None], tf.tile(weights, [many, 1, 1]))
-        residuals = self._generator.decode(exchanged, codes, skips, training=True)
-        return tf.split(apply_residual(images, residuals), many)
+        each = tf.tile(weights, [many, 1, 1])
+        made, _ = self._generator.edit_encoded(images, codes, skips, exemplar_codes[:, None], each, training=True)
+        return tf.split(made, many)
 
     def _noisy(self, images: tf.Tensor, stream: int) -> tf.Tensor:
         if not self._noise:

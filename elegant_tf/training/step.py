@@ -191,9 +191,8 @@ class Learner(tf.Module):
         both, count = tf.concat([batch["input"], batch["exemplar"]], axis=0), tf.shape(batch["given"])[0]
         codes, skips = self.generator.encode(both, training=True)
         own, exemplars = tf.split(codes, 2)
-        exchanged = exchange(own, exemplars[:, None], batch["given"][:, None])
-        residual = self.generator.decode(exchanged, own, [skip[:count] for skip in skips], training=True)
-        edited = apply_residual(batch["input"], residual)
+        skips, given = [skip[:count] for skip in skips], batch["given"][:, None]
+        edited, _ = self.generator.edit_encoded(batch["input"], own, skips, exemplars[:, None], given, training=True)
         return losses.relative_error(edited, batch["truth"], batch["input"])
 
     def restorations(self, batch: Batch, generated: Generated) -> dict[str, tf.Tensor]:

@@ -67,10 +67,10 @@ class Trainer:
             config.flip,
             config.match_attributes,
         )
+        self._strategy = make_strategy(config)
         self._truths = None
         if config.truth_weight:
             self._truths = Truths(self._source, config.truths_count, config.seed, config.exchange_share)
-        self._strategy = make_strategy(config)
         keras.utils.set_random_seed(config.seed)
         with self._strategy.scope():
             self.learner = Learner(config, self._strategy.num_replicas_in_sync)
