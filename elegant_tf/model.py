@@ -79,7 +79,7 @@ class Elegant(keras.Model):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """`edit` for images whose code and skips are known, and exemplar codes `[N, K, h, w, C]`."""
         changed = exchange(code, tf.cast(exemplar_codes, code.dtype), weights)
-        residual = self.decode(changed, code, skips, training=training)
+        residual = self.decode(changed, code, skips, training)
         return apply_residual(images, residual), residual
 
     def edit_with_each(self, images: tf.Tensor, exemplar_codes: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
