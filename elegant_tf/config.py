@@ -69,7 +69,12 @@ class Config:
     )
     seed: int = _option(0, "Seed of weights, drawn faces and batches.")
 
-    learning_rate: float = _option(2e-4, "Adam's learning rate at the start.")
+    optimizer: str = _option(
+        "adam",
+        "Adam, as published, or muon: orthogonal steps for hidden kernels, which learn more, and Adam elsewhere.",
+        choices=("adam", "muon"),
+    )
+    learning_rate: float = _option(2e-4, "Learning rate at the start.")
     learning_rate_decay: float = _option(0.97, "Factor on the learning rate after every --learning_rate_decay_steps.")
     learning_rate_decay_steps: int = _option(3000, "Steps between decays of the learning rate.")
     adam_beta1: float = _option(0.5, "Adam's decay of the mean gradient.")

@@ -1,6 +1,6 @@
 """Trains on two CPU devices, in a process of its own: devices must be set before TensorFlow starts.
 
-`run("tiny")` and `run("golden2")` start this file as a script and read back what it saves.
+`run("tiny")`, with the options `TINY`, and `run("golden2")` start this file as a script and read back what it saves.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 ROOT = Path(__file__).parents[1]
 REPLICAS = 2
+TINY = {"precision": "float64", "ema_half_life": 5.0, "truth_weight": 1.0, "width": 12, "optimizer": "muon"}
 
 
 def run(job: str) -> dict[str, np.ndarray]:
@@ -47,7 +48,7 @@ def train_tiny(strategy) -> dict[str, np.ndarray]:
 
     from elegant_tf.training.step import Learner
 
-    config = tiny.config(precision="float64", ema_half_life=5.0, truth_weight=1.0)
+    config = tiny.config(**TINY)
     keras.utils.set_random_seed(0)
     with strategy.scope():
         learner = Learner(config, REPLICAS)

@@ -36,7 +36,9 @@ def files(run_dir):
     return sorted(path.name for path in (run_dir / CHECKPOINT_DIR).iterdir())
 
 
-@pytest.mark.parametrize("overrides", [{}, {"ema_half_life": 5.0}, {"precision": "mixed_float16"}])
+@pytest.mark.parametrize(
+    "overrides", [{}, {"ema_half_life": 5.0}, {"precision": "mixed_float16"}, {"optimizer": "muon", "width": 12}]
+)
 def test_everything_is_restored_bit_for_bit(tmp_path, overrides):
     learner, fresh = trained(0, **overrides), make(1, **overrides)
     path = Checkpoints(learner, tmp_path, 3).save(7)

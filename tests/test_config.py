@@ -36,6 +36,7 @@ def test_defaults_are_the_authors_program():
     assert (config.reconstruction_norm, config.reconstruction_weight) == ("l2", 5.0)
     assert (config.discriminator_weight, config.half_scale_weight) == (0.25, 0.5)
     assert (config.attribute_schedule, config.flip, config.steps) == ("cycle", False, 200_000)
+    assert config.optimizer == "adam"
     assert (config.mismatch_weight, config.r1_weight, config.residual_weight, config.truth_weight) == (0.0,) * 4
     assert (config.restoration_weight, config.restyle_weight, config.restoration_noise) == (0.0, 0.0, 0.0)
 

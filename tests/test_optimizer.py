@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from elegant_tf.training.optimizer import FIRST_LOSS_SCALE, LOSS_SCALE_GROWTH_UPDATES, Adam
+from elegant_tf.training.optimizer import FIRST_LOSS_SCALE, LOSS_SCALE_GROWTH_UPDATES, Adam, Muon, orthogonal
 
 
 def variables(seed=0, dtype=tf.float64):
@@ -107,3 +107,70 @@ def test_the_scale_never_falls_below_one():
     optimizer.scale.assign(1.0)
     optimizer.apply([tf.fill(gradient.shape, np.float32(np.inf)) for gradient in gradients(1, tf.float32)], 1e-4)
     assert float(optimizer.scale) == 1.0
+
+
+@pytest.mark.parametrize("shape", [(72, 16), (16, 72), (2, 40, 24)])
+def test_directions_are_kept_and_made_equally_strong(shape):
+    random = np.random.default_rng(0)
+    left, values, right = np.linalg.svd(random.normal(size=shape), full_matrices=False)
+    values = np.geomspace(1, 0.05, values.shape[-1]) * np.ones_like(values)
+    found = orthogonal(tf.constant((left * values[..., None, :]) @ right)).numpy()
+    inside = np.swapaxes(left, -1, -2) @ found @ np.swapaxes(right, -1, -2)
+    strengths = np.diagonal(inside, axis1=-2, axis2=-1)
+    assert strengths.min() > 0.65
+    assert strengths.max() < 1.25
+    np.testing.assert_allclose(inside, strengths[..., None] * np.eye(len(inside[-1])), atol=1e-6)
+
+
+def test_no_gradient_makes_no_step():
+    assert not orthogonal(tf.zeros((3, 4))).numpy().any()
+
+
+def newton_schulz(matrix):
+    """As published, on the matrix itself."""
+    x = matrix / np.linalg.norm(matrix)
+    x = x.T if x.shape[0] > x.shape[1] else x
+    for _ in range(5):
+        gram = x @ x.T
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    return x.T if matrix.shape[0] > matrix.shape[1] else x
+
+
+KERNELS = ((3, 3, 12, 24), (3, 3, 12, 48), (3, 3, 3, 12), (24,))
+
+
+def kernels(seed, dtype=tf.float64):
+    random = np.random.default_rng(seed)
+    return [tf.constant(random.normal(size=shape), dtype) for shape in KERNELS]
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_muon_makes_orthogonal_steps_for_hidden_kernels(compiled):
+    trained, alone = ([tf.Variable(value) for value in kernels(0)] for _ in range(2))
+    expected = [value.numpy() for value in trained[:2]]
+    muon, adam = Muon(trained, 0.5, 0.999, 1e-2), Adam(alone[2:], 0.5, 0.999, 1e-2)
+    apply = tf.function(muon.apply) if compiled else muon.apply
+    momenta = [np.zeros_like(value) for value in expected]
+    for t, rate in enumerate((2e-3, 2e-3, 1e-3), 1):
+        apply(kernels(t), tf.constant(rate, tf.float64))
+        adam.apply(kernels(t)[2:], tf.constant(rate, tf.float64))
+        for i, pieces in enumerate((1, 2)):
+            gradient = kernels(t)[i].numpy() + 1e-2 * expected[i]
+            momenta[i] = 0.95 * momenta[i] + 0.05 * gradient
+            ahead = (0.05 * gradient + 0.95 * momenta[i]).reshape(9 * 12, -1)
+            steps = [0.2 * max(part.shape) ** 0.5 * newton_schulz(part) for part in np.split(ahead, pieces, axis=1)]
+            expected[i] = expected[i] - rate * np.concatenate(steps, axis=1).reshape(expected[i].shape)
+    for found, right in zip(trained[:2], expected, strict=True):
+        np.testing.assert_allclose(found.numpy(), right, rtol=0, atol=1e-9)
+    for found, right in zip(trained[2:], alone[2:], strict=True):
+        np.testing.assert_array_equal(found.numpy(), right.numpy())
+
+
+def test_an_overflow_leaves_muons_momentum_alone():
+    trained = [tf.Variable(value) for value in kernels(0, tf.float32)]
+    muon = Muon(trained, 0.5, 0.999, 0.0, loss_scaling=True)
+    muon.apply(kernels(1, tf.float32), 1e-3)
+    before = [variable.numpy() for variable in (*trained, *muon.momenta)]
+    muon.apply([gradient * np.inf for gradient in kernels(2, tf.float32)], 1e-3)
+    for old, variable in zip(before, (*trained, *muon.momenta), strict=True):
+        np.testing.assert_array_equal(old, variable.numpy())

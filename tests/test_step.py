@@ -294,7 +294,7 @@ def on_two():
 
 @pytest.mark.slow
 def test_two_replicas_train_as_one(on_two):
-    config, learner = make(precision="float64", ema_half_life=5.0, truth_weight=1.0)
+    config, learner = make(**replicas.TINY)
     for seed in range(3):
         terms = learner.update(tiny.batch(config, seed))
     for name, value in terms.items():

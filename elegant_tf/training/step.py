@@ -12,7 +12,7 @@ from elegant_tf import losses
 from elegant_tf.config import Config
 from elegant_tf.latent import exchange
 from elegant_tf.model import Elegant, MultiScaleDiscriminator, apply_residual
-from elegant_tf.training.optimizer import Adam
+from elegant_tf.training.optimizer import Adam, Muon
 from elegant_tf.training.restoration import Restoration
 
 Batch = Mapping[str, tf.Tensor]
@@ -71,7 +71,8 @@ class Learner(tf.Module):
     def _optimizer(self, variables: Sequence[tf.Variable]) -> Adam:
         config = self._config
         scaling = config.precision == "mixed_float16"
-        return Adam(variables, config.adam_beta1, config.adam_beta2, config.weight_decay, loss_scaling=scaling)
+        kind = Muon if config.optimizer == "muon" else Adam
+        return kind(variables, config.adam_beta1, config.adam_beta2, config.weight_decay, loss_scaling=scaling)
 
     @property
     def editing_generator(self) -> Elegant:
