@@ -112,7 +112,12 @@ class Config:
 
     truth_weight: float = _option(0.0, "Weight of drawn right answers, for --data=faces; 0: unpaired, as published.")
     truths_count: int = _option(8000, "How many edits with right answers to draw.")
-    truth_batch_size: int = _option(16, "Edits with right answers an update, over all replicas.")
+    truth_batch_size: int = _option(
+        16, "Edits with right answers that the generator is shown at once, over all replicas."
+    )
+    truth_updates: int = _option(
+        1, "Times that it is in an update: once with the pairs, and before on right answers alone."
+    )
 
     precision: str = _option(
         "float32",
@@ -178,6 +183,7 @@ class Config:
             "batch_size",
             "truths_count",
             "truth_batch_size",
+            "truth_updates",
             "steps",
             "learning_rate_decay_steps",
             "r1_every",
@@ -212,6 +218,11 @@ class Config:
     def code_channels(self) -> int:
         """Channels of a latent code."""
         return self.width * min(2 ** (self.depth - 1), 8)
+
+    @property
+    def truths_per_update(self) -> int:
+        """Edits with right answers that an update learns from, one after another."""
+        return self.truth_batch_size * self.truth_updates
 
     @property
     def updates_per_step(self) -> int:

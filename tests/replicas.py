@@ -15,7 +15,14 @@ import numpy as np
 
 ROOT = Path(__file__).parents[1]
 REPLICAS = 2
-TINY = {"precision": "float64", "ema_half_life": 5.0, "truth_weight": 1.0, "width": 12, "optimizer": "muon"}
+TINY = {
+    "precision": "float64",
+    "ema_half_life": 5.0,
+    "truth_weight": 1.0,
+    "width": 12,
+    "optimizer": "muon",
+    "truth_updates": 2,
+}
 
 
 def run(job: str) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tiny
 
 from elegant_tf import losses
-from elegant_tf.training.step import Learner
+from elegant_tf.training.step import TRUTH_COLUMNS, Learner
 
 
 def make(**overrides):
@@ -139,6 +139,24 @@ def test_edits_with_right_answers_are_held_against_them():
     edited, _ = learner.generator.edit(batch["input"], batch["exemplar"][:, None], batch["given"][:, None])
     error = losses.relative_error(edited, batch["truth"], batch["input"])
     assert float(learner.truth_loss(batch)) == pytest.approx(float(error), rel=1e-9)
+
+
+def test_right_answers_alone_train_the_generator_before_the_pairs_do():
+    config, learner = make(truth_weight=2.0, truth_updates=3, precision="float64")
+    batch, edits = tiny.batch(config), config.truth_batch_size
+    assert len(batch["truth"]) == 3 * edits
+    parts = [{**batch, **{name: batch[name][k : k + edits] for name in TRUTH_COLUMNS}} for k in (0, edits, 2 * edits)]
+    _, by_hand = make(truth_weight=2.0, precision="float64")
+    for part in parts[:2]:
+        with tf.GradientTape() as tape:
+            loss = 2.0 * by_hand.truth_loss(part)
+        by_hand.generator_optimizer.apply(tape.gradient(loss, by_hand.generator_variables), by_hand.learning_rate())
+    expected, found = by_hand.update(parts[2]), learner.update(batch)
+    for name, value in expected.items():
+        assert float(found[name]) == pytest.approx(float(value), rel=1e-9), name
+    for first, second in zip(values(by_hand.generator), values(learner.generator), strict=True):
+        np.testing.assert_allclose(first, second, rtol=0, atol=1e-12)
+    assert int(learner.updates) == 1
 
 
 @pytest.mark.parametrize("conditioning", ["planes", "projection"])

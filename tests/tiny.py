@@ -39,8 +39,8 @@ def batch(config: Config, seed: int = 0) -> dict[str, tf.Tensor]:
     y_a[np.arange(count), index], y_b[np.arange(count), index] = 1, 0
     a, b = random.uniform(-1, 1, (2, count, size, size, 3))
     made = {name: tf.constant(value, dtype) for name, value in (("a", a), ("b", b), ("y_a", y_a), ("y_b", y_b))}
-    pictures = random.uniform(-1, 1, (3, config.truth_batch_size, size, size, 3))
-    given = random.integers(0, 2, (config.truth_batch_size, attributes))
+    pictures = random.uniform(-1, 1, (3, config.truths_per_update, size, size, 3))
+    given = random.integers(0, 2, (config.truths_per_update, attributes))
     truths = zip(("input", "exemplar", "truth", "given"), (*pictures, given), strict=True)
     made |= {name: tf.constant(value, dtype) for name, value in truths}
     return {**made, "attribute": tf.constant(index, tf.int32)}

@@ -16,6 +16,7 @@ from elegant_tf.training.optimizer import Adam, Muon
 from elegant_tf.training.restoration import Restoration
 
 Batch = Mapping[str, tf.Tensor]
+TRUTH_COLUMNS = ("input", "exemplar", "truth", "given")
 
 
 class Generated(NamedTuple):
@@ -92,9 +93,10 @@ class Learner(tf.Module):
         Args:
             batch: `a` and `b`, images `[N, S, S, 3]` in [-1, 1]; `y_a` and `y_b`, labels `[N, n]` in {0, 1};
                 `attribute`, int `[N]`: the index that each example trains; A has it, B has not. With a `truth_weight`
-                also what `truth_loss` wants.
+                also what `truth_loss` wants, `truth_updates` times.
         """
         rate = self.learning_rate()
+        batch = self._learn_from_truths(batch, rate)
         labels = tf.concat([batch["y_a"], batch["y_b"]], axis=0)
         other = tf.concat([batch["y_b"], batch["y_a"]], axis=0)
         exchanged = self._choose_exchanged(batch)
@@ -186,6 +188,20 @@ class Learner(tf.Module):
             terms["truth"] = self.truth_loss(batch)
             total += config.truth_weight * terms["truth"]
         return {"generator": total, **terms}
+
+    def _learn_from_truths(self, batch: Batch, rate: tf.Tensor) -> Batch:
+        """Trains the generator on all right answers but the last `1 / truth_updates` of them, which the batch keeps."""
+        if not self._config.truth_weight:
+            return batch
+        columns = {name: tf.split(batch[name], self._config.truth_updates) for name in TRUTH_COLUMNS}
+        *alone, last = (dict(zip(columns, part, strict=True)) for part in zip(*columns.values(), strict=True))
+        for part in alone:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(self.generator_variables)
+                loss = self._config.truth_weight * self.truth_loss(part) / self._replicas
+                loss = self.generator_optimizer.scale_loss(loss)
+            self.generator_optimizer.apply(tape.gradient(loss, self.generator_variables), rate)
+        return {**batch, **last}
 
     def truth_loss(self, batch: Batch) -> tf.Tensor:
         """How far edits are from right answers: `truth` is `input` with what is `given`, `[M, n]`, of `exemplar`."""

@@ -113,7 +113,7 @@ class Trainer:
         config, pairs = self.config, pair_dataset(self._source, self._sampler, first, bad_images)
         if self._truths is None:
             return pairs
-        truths = truth_dataset(self._source, self._truths, config.truth_batch_size, config.seed, config.flip, first)
+        truths = truth_dataset(self._source, self._truths, config.truths_per_update, config.seed, config.flip, first)
         return tf.data.Dataset.zip((pairs, truths)).map(lambda pair, truth: {**pair, **truth})
 
     def _begin(self) -> None:
