@@ -136,7 +136,7 @@ def newton_schulz(matrix):
     return x.T if matrix.shape[0] > matrix.shape[1] else x
 
 
-KERNELS = ((3, 3, 12, 24), (3, 3, 12, 48), (3, 3, 3, 12), (24,))
+KERNELS = ((3, 3, 12, 24), (3, 3, 12, 320), (3, 3, 3, 12), (24,))
 
 
 def kernels(seed, dtype=tf.float64):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -17,6 +18,8 @@ STEP_SIZE = 0.2
 NEWTON_SCHULZ = ((3.4445, -4.7750, 2.0315),) * 5
 # Kernels that see or make pictures or scores have fewer channels than this on one side, and are left to Adam.
 LEAST_CHANNELS = 12
+# Of a matrix to be made orthogonal as a whole: the cost grows with its square, and halves do as well.
+MOST_COLUMNS = 160
 
 
 class Adam(tf.Module):
@@ -147,12 +150,11 @@ def _where(values: Sequence, hidden: Sequence[bool], wanted: bool) -> list:
 
 
 def _step(kernel: tf.Tensor) -> tf.Tensor:
-    """The step of a kernel `[h, w, a, b]` at rate 1, from its momentum."""
-    height, width, a, b = kernel.shape
-    rows, pieces = height * width * a, max(1, b // (2 * a))
-    # The decoder's first kernel takes two codes side by side: it is two matrices, which also are quicker to do.
-    matrices = tf.transpose(tf.reshape(kernel, [rows, pieces, b // pieces]), [1, 0, 2])
-    steps = STEP_SIZE * max(rows, b // pieces) ** 0.5 * orthogonal(matrices)
+    """The step of a kernel `[h, w, a, b]` at rate 1, from its momentum; of many columns some at a time."""
+    rows, columns = math.prod(kernel.shape[:3]), kernel.shape[3]
+    pieces = next(count for count in range(1, columns + 1) if columns % count == 0 and columns <= count * MOST_COLUMNS)
+    matrices = tf.transpose(tf.reshape(kernel, [rows, pieces, columns // pieces]), [1, 0, 2])
+    steps = STEP_SIZE * max(rows, columns // pieces) ** 0.5 * orthogonal(matrices)
     return tf.reshape(tf.transpose(steps, [1, 0, 2]), kernel.shape)
 
 
