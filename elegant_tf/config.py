@@ -77,6 +77,9 @@ class Config:
     learning_rate: float = _option(2e-4, "Learning rate at the start.")
     learning_rate_decay: float = _option(0.97, "Factor on the learning rate after every --learning_rate_decay_steps.")
     learning_rate_decay_steps: int = _option(3000, "Steps between decays of the learning rate.")
+    learning_rate_cooldown: int = _option(
+        0, "Last of all steps, over which the learning rate falls evenly to nothing besides; 0: none.", free=True
+    )
     adam_beta1: float = _option(0.5, "Adam's decay of the mean gradient.")
     adam_beta2: float = _option(0.999, "Adam's decay of the mean squared gradient.")
     weight_decay: float = _option(1e-5, "L2 added to the gradient of every variable.")
@@ -117,6 +120,9 @@ class Config:
     )
     truth_updates: int = _option(
         1, "Times that it is in an update: once with the pairs, and before on right answers alone."
+    )
+    truth_absolute: int = _option(
+        0, "Last of all steps, in which errors against right answers count by size, not by its square.", free=True
     )
 
     precision: str = _option(
@@ -203,7 +209,15 @@ class Config:
         for name in ("adam_beta1", "adam_beta2"):
             if getattr(self, name) >= 1:
                 raise _wrong(name, getattr(self, name), "less than 1")
-        for name in ("seed", "sample_every", "evaluate_every", "restoration_ramp_updates", "exemplar_shift"):
+        for name in (
+            "seed",
+            "sample_every",
+            "evaluate_every",
+            "restoration_ramp_updates",
+            "exemplar_shift",
+            "learning_rate_cooldown",
+            "truth_absolute",
+        ):
             if getattr(self, name) < 0:
                 raise _wrong(name, getattr(self, name), "0 or more")
         for name in ("exchange_share", "carrier_share"):

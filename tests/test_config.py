@@ -112,6 +112,8 @@ def test_save_and_load(tmp_path_factory, config):
         ("exemplar_shift", 256),
         ("truth_batch_size", 0),
         ("truth_updates", 0),
+        ("truth_absolute", -1),
+        ("learning_rate_cooldown", -1),
     ],
 )
 def test_a_wrong_value_is_refused_naming_flag_and_value(field, value):

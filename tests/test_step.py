@@ -141,6 +141,16 @@ def test_edits_with_right_answers_are_held_against_them():
     assert float(learner.truth_loss(batch)) == pytest.approx(float(error), rel=1e-9)
 
 
+def test_errors_count_by_their_size_in_the_last_steps():
+    config, learner = make(precision="float64", steps=10, truth_absolute=3)
+    batch = tiny.batch(config)
+    edited, _ = learner.generator.edit(batch["input"], batch["exemplar"][:, None], batch["given"][:, None])
+    for step, norm in ((0, "l2"), (6, "l2"), (7, "l1"), (9, "l1")):
+        learner.updates.assign(2 * step)
+        error = losses.relative_error(edited, batch["truth"], batch["input"], norm)
+        assert float(learner.truth_loss(batch)) == pytest.approx(float(error), rel=1e-9)
+
+
 def test_right_answers_alone_train_the_generator_before_the_pairs_do():
     config, learner = make(truth_weight=2.0, truth_updates=3, precision="float64")
     batch, edits = tiny.batch(config), config.truth_batch_size
@@ -216,6 +226,13 @@ def test_learning_rate_falls_by_steps_of_one_update_per_attribute():
     )
     learner.updates.assign(10)
     assert float(learner.learning_rate()) == pytest.approx(5e-4)
+
+
+def test_learning_rate_falls_to_nothing_over_the_cooldown():
+    _, learner = make(learning_rate=1e-3, learning_rate_decay=1.0, steps=10, learning_rate_cooldown=4)
+    for step, expected in ((0, 1e-3), (6, 1e-3), (7, 7.5e-4), (9, 2.5e-4), (10, 0.0), (11, 0.0)):
+        learner.updates.assign(2 * step)
+        assert float(learner.learning_rate()) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("size", "depth"), [(36, 2), (40, 3), (48, 4), (96, 5)])

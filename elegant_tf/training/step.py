@@ -80,12 +80,21 @@ class Learner(tf.Module):
         """The generator to edit with: the averaged one if there is one."""
         return self.generator if self.averaged is None else self.averaged
 
+    def _step(self) -> tf.Tensor:
+        return self.updates // self._config.updates_per_step
+
     def learning_rate(self) -> tf.Tensor:
-        """`rate * decay ** floor(step / decay_steps)`, the step counted from 0: the authors' schedule, per step."""
+        """`rate * decay ** floor(step / decay_steps)`, the step counted from 0: the authors' schedule, per step.
+
+        With a cooldown also times `min(1, (steps - step) / cooldown)`.
+        """
         config = self._config
-        step = self.updates // config.updates_per_step
+        step = self._step()
         decays = tf.cast(step // config.learning_rate_decay_steps, tf.float64)
-        return config.learning_rate * tf.pow(tf.constant(config.learning_rate_decay, tf.float64), decays)
+        rate = config.learning_rate * tf.pow(tf.constant(config.learning_rate_decay, tf.float64), decays)
+        if config.learning_rate_cooldown:
+            rate *= tf.clip_by_value(tf.cast(config.steps - step, rate.dtype) / config.learning_rate_cooldown, 0.0, 1.0)
+        return rate
 
     def update(self, batch: Batch) -> dict[str, tf.Tensor]:
         """Trains both sides on one batch; the replica's share of the batch's mean losses, scalars by name.
@@ -210,7 +219,8 @@ class Learner(tf.Module):
         own, exemplars = tf.split(codes, 2)
         skips, given = [skip[:count] for skip in skips], batch["given"][:, None]
         edited, _ = self.generator.edit_encoded(batch["input"], own, skips, exemplars[:, None], given, training=True)
-        return losses.relative_error(edited, batch["truth"], batch["input"])
+        errors = [losses.relative_error(edited, batch["truth"], batch["input"], norm) for norm in ("l2", "l1")]
+        return tf.where(self._step() >= self._config.steps - self._config.truth_absolute, *reversed(errors))
 
     def restorations(self, batch: Batch, generated: Generated) -> dict[str, tf.Tensor]:
         """How far edited images are from the originals once what was exchanged is given back: what has a weight of
