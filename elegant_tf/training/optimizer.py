@@ -18,8 +18,9 @@ STEP_SIZE = 0.2
 NEWTON_SCHULZ = ((3.4445, -4.7750, 2.0315),) * 5
 # Kernels that see or make pictures or scores have fewer channels than this on one side, and are left to Adam.
 LEAST_CHANNELS = 12
-# Of a matrix to be made orthogonal as a whole: the cost grows with its square, and halves do as well.
-MOST_COLUMNS = 160
+# A matrix is made orthogonal in pieces this wide if it divides into such: the cost grows with the square of the width,
+# and pieces do as well.
+PIECE_COLUMNS = range(80, 161)
 
 
 class Adam(tf.Module):
@@ -152,7 +153,7 @@ def _where(values: Sequence, hidden: Sequence[bool], wanted: bool) -> list:
 def _step(kernel: tf.Tensor) -> tf.Tensor:
     """The step of a kernel `[h, w, a, b]` at rate 1, from its momentum; of many columns some at a time."""
     rows, columns = math.prod(kernel.shape[:3]), kernel.shape[3]
-    pieces = next(count for count in range(1, columns + 1) if columns % count == 0 and columns <= count * MOST_COLUMNS)
+    pieces = next((columns // width for width in reversed(PIECE_COLUMNS) if columns % width == 0), 1)
     matrices = tf.transpose(tf.reshape(kernel, [rows, pieces, columns // pieces]), [1, 0, 2])
     steps = STEP_SIZE * max(rows, columns // pieces) ** 0.5 * orthogonal(matrices)
     return tf.reshape(tf.transpose(steps, [1, 0, 2]), kernel.shape)
