@@ -35,6 +35,7 @@ OTHERS = {
     "reconstruction_norm": "l1",
     "precision": "mixed_bfloat16",
     "strategy": "one_device",
+    "optimizer": "muon",
     "conditioning": "projection",
     "image_size": 512,
     "depth": 4,
