@@ -86,7 +86,7 @@ def test_training_goes_on_to_a_later_step(run, tmp_path):
 
 
 def test_a_run_with_right_answers_goes_on_with_the_next_ones(tmp_path):
-    options = {"truth_weight": 10.0, "flip": True, "exchange_share": 0.5}
+    options = {"truth_weight": 10.0, "truth_updates": 2, "flip": True, "exchange_share": 0.5}
     whole = train(tmp_path / "whole", steps=4, **options)
     train(tmp_path / "parts", steps=2, **options)
     parts = train(tmp_path / "parts", steps=4, **options)

@@ -199,11 +199,12 @@ class Learner(tf.Module):
         return {"generator": total, **terms}
 
     def _learn_from_truths(self, batch: Batch, rate: tf.Tensor) -> Batch:
-        """Trains the generator on all right answers but the last `1 / truth_updates` of them, which the batch keeps."""
+        """Trains the generator on right answers, in turn, but those of the last turn, which the batch keeps."""
         if not self._config.truth_weight:
             return batch
-        columns = {name: tf.split(batch[name], self._config.truth_updates) for name in TRUTH_COLUMNS}
-        *alone, last = (dict(zip(columns, part, strict=True)) for part in zip(*columns.values(), strict=True))
+        many = self._config.truth_updates
+        # Not one block after another: those of a replica would be others than those of one that has the whole batch.
+        *alone, last = ({name: batch[name][k::many] for name in TRUTH_COLUMNS} for k in range(many))
         for part in alone:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(self.generator_variables)
