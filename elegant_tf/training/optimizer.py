@@ -14,7 +14,7 @@ LOSS_SCALE_GROWTH_UPDATES = 2000
 # Of Muon: the published momentum; the size of an entry's step in units of the rate, which makes Adam's rates do.
 MOMENTUM = 0.95
 STEP_SIZE = 0.2
-# `x -> a x + b x^3 + c x^5`, five times over, brings what was between 0.002 and 1 to between 0.7 and 1.2.
+# `x -> a x + b x^3 + c x^5`, five times over, brings what was between 0.002 and 1 to between 0.68 and 1.21.
 NEWTON_SCHULZ = ((3.4445, -4.7750, 2.0315),) * 5
 # Kernels that see or make pictures or scores have fewer channels than this on one side, and are left to Adam.
 LEAST_CHANNELS = 12
@@ -160,7 +160,7 @@ def _step(kernel: tf.Tensor) -> tf.Tensor:
 
 
 def orthogonal(matrices: tf.Tensor) -> tf.Tensor:
-    """`[..., m, n]` with their singular values brought near 1, to 0.7 ... 1.2; only what is next to nothing stays so.
+    """`[..., m, n]` with their singular values brought near 1, to 0.68 ... 1.21; only what is next to nothing stays so.
 
     Newton and Schulz' iteration `X <- p(X X') X` on the smaller side's Gram matrix: all of `p` are polynomials of the
     first, and commute, so that `X` itself is multiplied once, at the end.
