@@ -49,6 +49,7 @@ class Config:
     flip: bool = _option(False, "Mirror training images at random.")
     faces_count: int = _option(8000, "How many faces to draw for --data=faces.")
 
+    start_from: str = _option("", "Run, packed or not, whose generator a new run begins with; empty: random weights.")
     width: int = _option(64, "Channels of the first convolution.")
     depth: int = _option(5, "Halvings between an image and its code.")
 
@@ -114,9 +115,9 @@ class Config:
     )
 
     truth_weight: float = _option(0.0, "Weight of drawn right answers, for --data=faces; 0: unpaired, as published.")
-    truths_count: int = _option(8000, "How many edits with right answers to draw.")
+    truths_count: int = _option(8000, "How many exchanges between two people to draw, each with both right answers.")
     truth_batch_size: int = _option(
-        16, "Edits with right answers that the generator is shown at once, over all replicas."
+        16, "Exchanges with right answers that the generator is shown at once, over all replicas."
     )
     truth_updates: int = _option(
         1, "Times that it is in an update: once with the pairs, and before on right answers alone."
@@ -235,7 +236,7 @@ class Config:
 
     @property
     def truths_per_update(self) -> int:
-        """Edits with right answers that an update learns from, one after another."""
+        """Exchanges with right answers that an update learns from, in all of its turns."""
         return self.truth_batch_size * self.truth_updates
 
     @property

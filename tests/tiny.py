@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from elegant_tf.config import Config, preset
+from elegant_tf.data.truths import TRUTH_COLUMNS
 
 ATTRIBUTES = ("Eyeglasses", "Smiling")
 
@@ -39,9 +40,9 @@ def batch(config: Config, seed: int = 0) -> dict[str, tf.Tensor]:
     y_a[np.arange(count), index], y_b[np.arange(count), index] = 1, 0
     a, b = random.uniform(-1, 1, (2, count, size, size, 3))
     made = {name: tf.constant(value, dtype) for name, value in (("a", a), ("b", b), ("y_a", y_a), ("y_b", y_b))}
-    pictures = random.uniform(-1, 1, (3, config.truths_per_update, size, size, 3))
-    given = random.integers(0, 2, (config.truths_per_update, attributes))
-    truths = zip(("input", "exemplar", "truth", "given"), (*pictures, given), strict=True)
+    pictures = random.uniform(-1, 1, (4, config.truths_per_update, size, size, 3))
+    weights = random.integers(0, 2, (config.truths_per_update, attributes))
+    truths = zip(TRUTH_COLUMNS, (*pictures, weights), strict=True)
     made |= {name: tf.constant(value, dtype) for name, value in truths}
     return {**made, "attribute": tf.constant(index, tf.int32)}
 

@@ -1,4 +1,4 @@
-"""Edits to learn from whose right answers are known: drawn people wearing what others wear."""
+"""Exchanges to learn from whose right answers are known: drawn people wearing what others wear."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ from elegant_tf.data.permutation import derived_keys, shuffled
 from elegant_tf.data.sources import FacesSource
 from elegant_tf.images import to_float
 
-# Whether the input and the exemplar have the attribute: adding, removing, restyling.
-_KINDS = ((0, 1), (1, 0), (1, 1))
+# Whether A and B have the attribute: C loses it and D gains it, or both are restyled.
+_KINDS = ((1, 0), (1, 1))
+
+TRUTH_COLUMNS = ("truth_a", "truth_b", "truth_c", "truth_d", "truth_weights")
 
 # Keys that keep the random streams of one seed apart, from one another and from those of pairs.
 _CHOICES, _ORDER, _FLIPS = 10, 11, 12
 
 
 class Truths:
-    """M edits of a source's people by one another, drawn into memory.
+    """M pairs of a source's people and what they become when they exchange attributes, drawn into memory.
 
-    Edit j is about attribute j mod n, which it adds, removes or restyles in turn; every other attribute goes along
-    with the chance of `share`, whatever it is that it does. Which people it is about is drawn from the seed.
+    Pair j is about attribute j mod n: in turns A has it and B has not, or both have it; every other attribute goes
+    along with the chance of `share`, whoever has it. Which people they are is drawn from the seed.
 
-    `inputs`, `exemplars`: int64 `[M]`, images of the source; `weights`: float32 `[M, n]` in {0, 1}, what is exchanged;
-    `pictures`: uint8 `[M, S, S, 3]`, the right answers.
+    `people`: int64 `[2, M]`, images of the source: A and B; `weights`: float32 `[M, n]` in {0, 1}, what is exchanged;
+    `pictures`: uint8 `[2, M, S, S, 3]`, the right answers: C, who is A with what B has, and D, who is B with A's.
 
     Args:
         source: the training people.
@@ -41,33 +43,34 @@ class Truths:
         random = np.random.default_rng([seed, _CHOICES])
         labels, names = source.labels, source.attributes
         turns, attributes = np.divmod(np.arange(count), len(names))
-        people = np.empty((2, count), np.int64)
+        self.people = np.empty((2, count), np.int64)
         for attribute in range(len(names)):
             for kind, sides in enumerate(_KINDS):
                 rows = np.flatnonzero((attributes == attribute) & (turns % len(_KINDS) == kind))
                 for side, has in enumerate(sides):
-                    people[side, rows] = random.choice(np.flatnonzero(labels[:, attribute] == has), len(rows))
-        self.inputs, self.exemplars = people
+                    self.people[side, rows] = random.choice(np.flatnonzero(labels[:, attribute] == has), len(rows))
         own = np.eye(len(names), dtype=bool)[attributes]
         self.weights = (own | (random.random(own.shape) < share)).astype(np.float32)
-        self.pictures = faces.draw_faces([self._truth(source, row) for row in range(count)], source.image_size, workers)
+        wearers = [self._wearer(source, side, row) for side in (0, 1) for row in range(count)]
+        drawn = faces.draw_faces(wearers, source.image_size, workers)
+        self.pictures = drawn.reshape(2, count, *drawn.shape[1:])
 
-    def _truth(self, source: FacesSource, row: int) -> faces.Face:
+    def _wearer(self, source: FacesSource, side: int, row: int) -> faces.Face:
         given = [name for name, weight in zip(source.attributes, self.weights[row], strict=True) if weight]
-        return source.faces[self.inputs[row]].wearing(source.faces[self.exemplars[row]], given)
+        return source.faces[self.people[side, row]].wearing(source.faces[self.people[1 - side, row]], given)
 
     def __len__(self) -> int:
-        return len(self.inputs)
+        return len(self.weights)
 
 
 def truth_dataset(
     source: FacesSource, truths: Truths, batch_size: int, seed: int, flip: bool = False, start: int = 0
 ) -> tf.data.Dataset:
-    """Endless batches of edits with their right answers, beginning with batch `start`, a function of its number.
+    """Endless batches of exchanges with their right answers, beginning with batch `start`, a function of its number.
 
-    Each element: `input`, `exemplar`, `truth` float32 `[N, S, S, 3]` in [-1, 1]; `given` float32 `[N, n]` in {0, 1}.
-    All edits are used up, in an order shuffled anew, before any comes again. `flip` mirrors half of the exemplars, and
-    half of the inputs with their truths, by chance.
+    Each element: `truth_a`, `truth_b`, `truth_c`, `truth_d` float32 `[N, S, S, 3]` in [-1, 1], A, B and what they
+    become; `truth_weights` float32 `[N, n]` in {0, 1}. All pairs are used up, in an order shuffled anew, before any
+    comes again. `flip` mirrors half of the people, together with what they become, by chance.
     """
     images = (batch_size, source.image_size, source.image_size, 3)
     order_key = int(np.random.SeedSequence([seed, _ORDER]).generate_state(1, np.uint64)[0])
@@ -82,19 +85,18 @@ def truth_dataset(
     def load(k: np.ndarray) -> tuple[np.ndarray, ...]:
         with gate:
             gate.check_open()
-            rows, (flip_input, flip_exemplar) = choose(int(k))
-            inputs, exemplars = (source.images[people[rows]] for people in (truths.inputs, truths.exemplars))
-            pictures = (inputs, exemplars, truths.pictures[rows])
-            for picture, flips in zip(pictures, (flip_input, flip_exemplar, flip_input), strict=True):
-                picture[flips] = picture[flips, :, ::-1]
-            return *pictures, truths.weights[rows]
+            rows, flips = choose(int(k))
+            before, after = source.images[truths.people[:, rows]], truths.pictures[:, rows]
+            for pictures in (before, after):
+                pictures[flips] = pictures[flips][:, :, ::-1]
+            return *before, *after, truths.weights[rows]
 
     def batch(k: tf.Tensor) -> dict[str, tf.Tensor]:
-        types = (tf.uint8, tf.uint8, tf.uint8, tf.float32)
-        *pictures, given = tf.numpy_function(load, [k], types, stateful=False)
-        roles = zip(("input", "exemplar", "truth"), pictures, strict=True)
-        floats = {role: to_float(tf.cast(tf.ensure_shape(picture, images), tf.float32)) for role, picture in roles}
-        return {**floats, "given": tf.ensure_shape(given, (batch_size, len(source.attributes)))}
+        types = (*[tf.uint8] * 4, tf.float32)
+        *pictures, weights = tf.numpy_function(load, [k], types, stateful=False)
+        floats = [to_float(tf.cast(tf.ensure_shape(picture, images), tf.float32)) for picture in pictures]
+        weights = tf.ensure_shape(weights, (batch_size, len(source.attributes)))
+        return dict(zip(TRUTH_COLUMNS, (*floats, weights), strict=True))
 
     numbers = tf.data.Dataset.counter(start)
     return numbers.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(4)

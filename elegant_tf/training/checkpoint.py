@@ -98,6 +98,25 @@ def load_editing_generator(
     return generator, load_generator(generator, bool(config.ema_half_life), run_dir, step)
 
 
+def load_start(config: Config) -> Elegant:
+    """The generator of the run that `config.start_from` names, to begin a run of this configuration with.
+
+    Raises:
+        UserError: there is no such run, it cannot be read, or its generator is another kind of network.
+    """
+    try:
+        there = Config.load(config.start_from)
+        for name in ("attributes", "width", "depth"):
+            if getattr(there, name) != getattr(config, name):
+                raise UserError(
+                    f"its --{name} is {getattr(there, name)}, and must be this run's {getattr(config, name)}"
+                )
+        generator, _ = load_editing_generator(there, config.start_from)
+    except UserError as error:
+        raise UserError(f"--start_from={config.start_from}: {error}") from error
+    return generator
+
+
 def load_discriminator(
     discriminator: MultiScaleDiscriminator, run_dir: str | os.PathLike[str], step: int | None = None
 ) -> int:

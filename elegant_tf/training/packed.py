@@ -32,7 +32,7 @@ def pack(config: Config, generator: Elegant, step: int, out: str | os.PathLike[s
     with new_directory(out) as aside:
         np.savez_compressed(aside / PACKED_FILE, **{_STEP: np.int64(step)}, **halves)
         # What it says of places on a disk is of no use elsewhere.
-        dataclasses.replace(config, data_dir=config.data_dir and ".", labels_file="").save(aside)
+        dataclasses.replace(config, data_dir=config.data_dir and ".", labels_file="", start_from="").save(aside)
     return Path(out)
 
 

@@ -10,13 +10,13 @@ import tensorflow as tf
 
 from elegant_tf import losses
 from elegant_tf.config import Config
+from elegant_tf.data.truths import TRUTH_COLUMNS
 from elegant_tf.latent import exchange
 from elegant_tf.model import Elegant, MultiScaleDiscriminator, apply_residual
 from elegant_tf.training.optimizer import Adam, Muon
 from elegant_tf.training.restoration import Restoration
 
 Batch = Mapping[str, tf.Tensor]
-TRUTH_COLUMNS = ("input", "exemplar", "truth", "given")
 
 
 class Generated(NamedTuple):
@@ -79,6 +79,11 @@ class Learner(tf.Module):
     def editing_generator(self) -> Elegant:
         """The generator to edit with: the averaged one if there is one."""
         return self.generator if self.averaged is None else self.averaged
+
+    def start_with(self, generator: Elegant) -> None:
+        """Takes over the weights of another generator of the same kind, averaged ones too."""
+        for mine in filter(None, (self.generator, self.averaged)):
+            mine.set_weights(generator.get_weights())
 
     def _step(self) -> tf.Tensor:
         return self.updates // self._config.updates_per_step
@@ -214,13 +219,13 @@ class Learner(tf.Module):
         return {**batch, **last}
 
     def truth_loss(self, batch: Batch) -> tf.Tensor:
-        """How far edits are from right answers: `truth` is `input` with what is `given`, `[M, n]`, of `exemplar`."""
-        both, count = tf.concat([batch["input"], batch["exemplar"]], axis=0), tf.shape(batch["given"])[0]
-        codes, skips = self.generator.encode(both, training=True)
-        own, exemplars = tf.split(codes, 2)
-        skips, given = [skip[:count] for skip in skips], batch["given"][:, None]
-        edited, _ = self.generator.edit_encoded(batch["input"], own, skips, exemplars[:, None], given, training=True)
-        errors = [losses.relative_error(edited, batch["truth"], batch["input"], norm) for norm in ("l2", "l1")]
+        """How far A and B are from their right answers, `truth_c` and `truth_d`, having exchanged attributes."""
+        images, truths = (tf.concat([batch[f"truth_{name}"] for name in both], axis=0) for both in ("ab", "cd"))
+        weights = tf.concat([batch["truth_weights"]] * 2, axis=0)[:, None]
+        codes, skips = self.generator.encode(images, training=True)
+        exemplars = _swap_halves(codes)[:, None]
+        edited, _ = self.generator.edit_encoded(images, codes, skips, exemplars, weights, training=True)
+        errors = [losses.relative_error(edited, truths, images, norm) for norm in ("l2", "l1")]
         return tf.where(self._step() >= self._config.steps - self._config.truth_absolute, *reversed(errors))
 
     def restorations(self, batch: Batch, generated: Generated) -> dict[str, tf.Tensor]:

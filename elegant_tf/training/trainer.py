@@ -24,7 +24,7 @@ from elegant_tf.data.truths import Truths, truth_dataset
 from elegant_tf.errors import UserError
 from elegant_tf.evaluation.monitor import Monitor
 from elegant_tf.images import to_uint8
-from elegant_tf.training.checkpoint import CHECKPOINT_DIR, Checkpoints
+from elegant_tf.training.checkpoint import CHECKPOINT_DIR, Checkpoints, checkpoint_steps, load_start
 from elegant_tf.training.packed import PACKED_FILE
 from elegant_tf.training.step import Learner
 from elegant_tf.training.strategy import make_strategy
@@ -74,6 +74,8 @@ class Trainer:
         keras.utils.set_random_seed(config.seed)
         with self._strategy.scope():
             self.learner = Learner(config, self._strategy.num_replicas_in_sync)
+            if config.start_from and not checkpoint_steps(self.run_dir):
+                self.learner.start_with(load_start(config))
         self._checkpoints = Checkpoints(self.learner, self.run_dir, config.checkpoints_kept)
         self._monitor = Monitor(config) if config.evaluate_every else None
         self._stop_signal: int | None = None
@@ -109,7 +111,7 @@ class Trainer:
                 logging.warning("%s", bad_images.report())
 
     def _batches(self, first: int, bad_images: BadImages) -> tf.data.Dataset:
-        """Pairs, and edits with their right answers if the run learns from them, from batch `first` on."""
+        """Pairs, and exchanges with right answers if the run learns from them, from batch `first` on."""
         config, pairs = self.config, pair_dataset(self._source, self._sampler, first, bad_images)
         if self._truths is None:
             return pairs
