@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import threading
 
@@ -10,11 +11,12 @@ import pytest
 import tensorflow as tf
 import tiny
 
+from elegant_tf.cli import main
 from elegant_tf.config import CONFIG_FILE, Config
 from elegant_tf.errors import UserError
 from elegant_tf.images import read_image
 from elegant_tf.training import trainer as trainer_module
-from elegant_tf.training.checkpoint import CHECKPOINT_DIR
+from elegant_tf.training.checkpoint import CHECKPOINT_DIR, load_editing_generator
 from elegant_tf.training.summary import METRICS_FILE
 from elegant_tf.training.trainer import Trainer, check_run_dir
 
@@ -93,6 +95,45 @@ def test_a_run_with_right_answers_goes_on_with_the_next_ones(tmp_path):
     assert all(row["truth"] > 0 for row in rows(whole.run_dir))
     for one, other in zip(rows(whole.run_dir), rows(parts.run_dir), strict=True):
         assert one["truth"] == pytest.approx(other["truth"], rel=1e-4)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_run_begins_with_the_generator_of_another(run, tmp_path, packed):
+    start = run.run_dir
+    if packed:
+        start = tmp_path / "small"
+        assert main(["pack", "--run", str(run.run_dir), "--out", str(start)]) == 0
+    options = {"start_from": str(start), "learning_rate": 1e-12, "weight_decay": 0.0}
+    for further in ({}, {"image_size": 64, "ema_half_life": 2.0, "precision": "mixed_bfloat16"}):
+        begun = train(tmp_path / f"begun{len(further)}", **options, **further)
+        wanted, found = (
+            load_editing_generator(trainer.config, trainer.run_dir)[0].get_weights() for trainer in (run, begun)
+        )
+        for mine, its in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(mine, its, rtol=1e-3, atol=1e-6)
+
+
+def test_a_run_that_was_begun_does_not_need_its_beginning_any_more(run, tmp_path):
+    start = tmp_path / "start"
+    shutil.copytree(run.run_dir, start)
+    begun = train(tmp_path / "begun", start_from=str(start), steps=2)
+    shutil.rmtree(start)
+    assert train(begun.run_dir, start_from=str(start), steps=3).step == 3
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        ({"width": 4}, "its --width is 2, and must be this run's 4"),
+        ({"attributes": ("Bangs", "Smiling")}, "its --attributes is"),
+        ({"start_from": "nowhere"}, "nowhere is not a run directory"),
+    ],
+)
+def test_a_beginning_that_does_not_fit_is_refused(run, tmp_path, overrides, reason):
+    fields = {"start_from": str(run.run_dir), **overrides}
+    with pytest.raises(UserError, match=f"--start_from={fields['start_from']}: .*{reason}"):
+        Trainer(tiny.config(**fields), tmp_path / "begun")
+    assert not (tmp_path / "begun").exists()
 
 
 def test_time_limit_saves_and_stops(tmp_path):
