@@ -8,7 +8,8 @@ import tensorflow as tf
 import tiny
 
 from elegant_tf import losses
-from elegant_tf.training.step import TRUTH_COLUMNS, Learner
+from elegant_tf.data.truths import TRUTH_COLUMNS
+from elegant_tf.training.step import Learner
 
 
 def make(**overrides):

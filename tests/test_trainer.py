@@ -117,6 +117,8 @@ def test_a_run_that_was_begun_does_not_need_its_beginning_any_more(run, tmp_path
     start = tmp_path / "start"
     shutil.copytree(run.run_dir, start)
     begun = train(tmp_path / "begun", start_from=str(start), steps=2)
+    assert main(["pack", "--run", str(begun.run_dir), "--out", str(tmp_path / "small")]) == 0
+    assert Config.load(tmp_path / "small").start_from == ""
     shutil.rmtree(start)
     assert train(begun.run_dir, start_from=str(start), steps=3).step == 3
 
