@@ -122,6 +122,9 @@ class Config:
     truth_updates: int = _option(
         1, "Times that it is in an update: once with the pairs, and before on right answers alone."
     )
+    truth_floor: float = _option(
+        0.01, "Added to what a picture lacks, in units of which its error counts: the less, the more small changes do."
+    )
     truth_absolute: int = _option(
         0, "Last of all steps, in which errors against right answers count by size, not by its square.", free=True
     )
@@ -226,8 +229,9 @@ class Config:
                 raise _wrong(name, getattr(self, name), "0 to 1")
         if self.exemplar_shift >= self.image_size:
             raise _wrong("exemplar_shift", self.exemplar_shift, f"less than --image_size={self.image_size}")
-        if self.learning_rate <= 0:
-            raise _wrong("learning_rate", self.learning_rate, "more than 0")
+        for name in ("learning_rate", "truth_floor"):
+            if getattr(self, name) <= 0:
+                raise _wrong(name, getattr(self, name), "more than 0")
 
     @property
     def code_channels(self) -> int:

@@ -31,13 +31,19 @@ def reconstruction(images: tf.Tensor, targets: tf.Tensor, norm: str) -> tf.Tenso
     return tf.reduce_mean(tf.square(difference) if norm == "l2" else tf.abs(difference))
 
 
-def relative_error(images: tf.Tensor, targets: tf.Tensor, inputs: tf.Tensor, norm: str = "l2") -> tf.Tensor:
+def relative_error(
+    images: tf.Tensor,
+    targets: tf.Tensor,
+    inputs: tf.Tensor,
+    norm: str = "l2",
+    floor: float = RELATIVE_ERROR_FLOOR,
+) -> tf.Tensor:
     """Mean over images `[N, S, S, 3]` of their error, in units of what the input lacks (1: nothing done).
 
-    `mean((image - target)^2) / (mean((input - target)^2) + 0.01)`, or both absolute (`"l1"`), so that a smile counts
+    `mean((image - target)^2) / (mean((input - target)^2) + floor)`, or both absolute (`"l1"`), so that a smile counts
     about as much as a hat, which changes twenty times as much. The floor keeps targets that ask for next to nothing
     from counting most.
     """
     size = tf.square if norm == "l2" else tf.abs
     error, lacking = (tf.reduce_mean(size(one - targets), axis=[1, 2, 3]) for one in (images, inputs))
-    return tf.reduce_mean(error / (lacking + RELATIVE_ERROR_FLOOR))
+    return tf.reduce_mean(error / (lacking + floor))

@@ -112,6 +112,7 @@ def test_save_and_load(tmp_path_factory, config):
         ("exemplar_shift", 256),
         ("truth_batch_size", 0),
         ("truth_updates", 0),
+        ("truth_floor", 0.0),
         ("truth_absolute", -1),
         ("learning_rate_cooldown", -1),
     ],

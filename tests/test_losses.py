@@ -65,5 +65,7 @@ def test_relative_error_is_in_units_of_what_an_input_lacks():
     assert float(half) == pytest.approx(0.25 * (0.09 / 0.10 + 0.01 / 0.02) / 2)
     by_size = relative_error(targets / 2, targets, inputs, "l1")
     assert float(by_size) == pytest.approx(0.5 * (0.3 / 0.31 + 0.1 / 0.11) / 2)
+    low = relative_error(targets / 2, targets, inputs, floor=0.001)
+    assert float(low) == pytest.approx(0.25 * (0.09 / 0.091 + 0.01 / 0.011) / 2)
     assert float(relative_error(targets, targets, inputs)) == 0.0
     assert np.isfinite(relative_error(targets, inputs, inputs))

@@ -133,12 +133,13 @@ def test_further_terms_count_by_their_weight(term):
     assert twice - without == pytest.approx(2 * (once - without), rel=1e-6)
 
 
-def error_against_truths(learner, batch, norm):
+def error_against_truths(learner, batch, norm, floor=0.01):
     a, b, c, d, weights = (batch[name] for name in TRUTH_COLUMNS)
     edits = [(a, b, c), (b, a, d)]
     edited = [learner.generator.edit(image, exemplar[:, None], weights[:, None])[0] for image, exemplar, _ in edits]
     errors = [
-        losses.relative_error(edit, truth, image, norm) for edit, (image, _, truth) in zip(edited, edits, strict=True)
+        losses.relative_error(edit, truth, image, norm, floor)
+        for edit, (image, _, truth) in zip(edited, edits, strict=True)
     ]
     return float(sum(errors)) / 2
 
@@ -148,6 +149,14 @@ def test_exchanges_are_held_against_their_right_answers():
     batch = tiny.batch(config)
     assert 0 < float(tf.reduce_mean(batch["truth_weights"])) < 1
     assert float(learner.truth_loss(batch)) == pytest.approx(error_against_truths(learner, batch, "l2"), rel=1e-9)
+
+
+def test_a_lower_floor_lets_errors_count_more():
+    config, learner = make(precision="float64", truth_floor=0.001)
+    batch = tiny.batch(config)
+    loss = float(learner.truth_loss(batch))
+    assert loss == pytest.approx(error_against_truths(learner, batch, "l2", floor=0.001), rel=1e-9)
+    assert loss > error_against_truths(learner, batch, "l2")
 
 
 def test_errors_count_by_their_size_in_the_last_steps():

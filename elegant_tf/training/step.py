@@ -225,7 +225,8 @@ class Learner(tf.Module):
         codes, skips = self.generator.encode(images, training=True)
         exemplars = _swap_halves(codes)[:, None]
         edited, _ = self.generator.edit_encoded(images, codes, skips, exemplars, weights, training=True)
-        errors = [losses.relative_error(edited, truths, images, norm) for norm in ("l2", "l1")]
+        floor = self._config.truth_floor
+        errors = [losses.relative_error(edited, truths, images, norm, floor) for norm in ("l2", "l1")]
         return tf.where(self._step() >= self._config.steps - self._config.truth_absolute, *reversed(errors))
 
     def restorations(self, batch: Batch, generated: Generated) -> dict[str, tf.Tensor]:
