@@ -12,19 +12,32 @@ import numpy as np
 import tensorflow as tf
 
 
-@tf.custom_gradient
-def patches(images: tf.Tensor) -> tf.Tensor:
+def patches(images: tf.Tensor, dtype: tf.DType | str | None = None) -> tf.Tensor:
     """What the kernel sees at each place, with a zero pixel of padding: `[N, 2h, 2w, C]` to `[N, h, w, 9C]`.
 
     Height, width and channels must be known when the graph is made; the nine taps go row by row.
+
+    `dtype`: of the result, if not that of the images.
     """
-    return _patches(images), overlap_add
+
+    @tf.custom_gradient
+    def transposable(images: tf.Tensor) -> tf.Tensor:
+        return _patches(tf.cast(images, dtype or images.dtype)), lambda taps: overlap_add(taps, images.dtype)
+
+    return transposable(images)
 
 
-@tf.custom_gradient
-def overlap_add(taps: tf.Tensor) -> tf.Tensor:
-    """The transpose of `patches`, which adds up what each pixel gets: `[N, h, w, 9C]` to `[N, 2h, 2w, C]`."""
-    return _overlap_add(taps), patches
+def overlap_add(taps: tf.Tensor, dtype: tf.DType | str | None = None) -> tf.Tensor:
+    """The transpose of `patches`, which adds up what each pixel gets: `[N, h, w, 9C]` to `[N, 2h, 2w, C]`.
+
+    `dtype`: of the sums, if not that of the taps.
+    """
+
+    @tf.custom_gradient
+    def transposable(taps: tf.Tensor) -> tf.Tensor:
+        return _overlap_add(taps, tf.as_dtype(dtype or taps.dtype)), lambda images: patches(images, taps.dtype)
+
+    return transposable(taps)
 
 
 def _patches(images: tf.Tensor) -> tf.Tensor:
@@ -48,9 +61,9 @@ def _pixel_numbers(height: int, width: int) -> np.ndarray:
 
 # XLA makes one pass of all these sums; it would slow down the gather above, and the update as a whole.
 @tf.function(jit_compile=True, autograph=False)
-def _overlap_add(taps: tf.Tensor) -> tf.Tensor:
+def _overlap_add(taps: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     _, height, width, depth = taps.shape
-    channels = depth // 9
+    channels, taps = depth // 9, tf.cast(taps, dtype)
     tap = [tf.split(row, 3, axis=-1) for row in tf.split(taps, 3, axis=-1)]
 
     def from_below(x: tf.Tensor) -> tf.Tensor:

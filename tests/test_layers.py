@@ -7,7 +7,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elegant_tf.layers import Downsample, Normalization, Upsample
+from elegant_tf.layers import BfloatProducts, Downsample, Normalization, Upsample, training_policy
 
 few = settings(max_examples=10)
 even_shapes = st.tuples(st.integers(1, 2), st.integers(1, 5), st.integers(1, 5), st.integers(1, 3), st.integers(1, 4))
@@ -134,6 +134,48 @@ def test_convolutions_compute_in_the_policys_type(make, policy):
     assert layer.convolution.kernel.dtype == "float32"
 
 
+def rounded(values):
+    return tf.cast(tf.cast(values, tf.bfloat16), tf.float32).numpy()
+
+
+@pytest.mark.parametrize(
+    ("make", "reference"), [(Downsample, torch_convolution), (Upsample, torch_transposed_convolution)]
+)
+def test_hidden_products_are_of_rounded_factors(make, reference):
+    layer = built(make(12, dtype=BfloatProducts()), 12)
+    x, bias = random(1, 4, 4, 12), layer.convolution.bias.numpy()
+    kernel = layer.convolution.kernel.numpy()
+    by_rounded, exactly = reference(x=rounded(x), kernel=rounded(kernel), bias=bias), reference(x, kernel, bias)
+    with tf.GradientTape() as tape:
+        y = layer(x, training=True)
+        loss = tf.reduce_sum(y * y)
+    assert y.dtype == tf.float32
+    assert np.abs(y - by_rounded).mean() < 0.01 * np.abs(exactly).mean()
+    np.testing.assert_allclose(layer(x), exactly, atol=1e-4)
+    with tf.GradientTape() as exact_tape:
+        exact_loss = tf.reduce_sum(layer(x) ** 2)
+    kernel = layer.convolution.kernel.value
+    (slope, exact_slope) = tape.gradient(loss, kernel), exact_tape.gradient(exact_loss, kernel)
+    assert slope.dtype == tf.float32
+    assert 0 < np.abs(slope - exact_slope).mean() < 0.01 * np.abs(exact_slope).mean()
+
+
+@pytest.mark.parametrize("make", [Downsample, Upsample])
+@pytest.mark.parametrize(("channels", "filters"), [(3, 12), (12, 3)])
+def test_products_with_pictures_are_exact(make, channels, filters):
+    layer = built(make(filters, dtype=BfloatProducts()), channels)
+    x = random(1, 4, 4, channels)
+    np.testing.assert_allclose(layer(x, training=True), layer(x), atol=1e-5)
+
+
+def test_where_a_gpu_is_mixed_bfloat16_is_keras_own(monkeypatch):
+    assert isinstance(training_policy("mixed_bfloat16"), BfloatProducts)
+    assert training_policy("mixed_float16").name == "mixed_float16"
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a device"])
+    assert training_policy("mixed_bfloat16").name == "mixed_bfloat16"
+    assert training_policy("float32").name == "float32"
+
+
 def test_convolutions_start_as_the_authors():
     down, up = Downsample(256), Upsample(256)
     for layer in (down, up):
@@ -196,6 +238,12 @@ def test_configuration_round_trip(layer):
     again.set_weights(layer.get_weights())
     np.testing.assert_array_equal(again(x), layer(x))
     assert again.get_config() == layer.get_config()
+
+
+def test_a_policy_of_training_is_saved_as_what_it_edits_in():
+    layer = Upsample(5, dtype=BfloatProducts())
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert again.dtype_policy.name == "float32"
 
 
 @pytest.mark.parametrize("cut", [1, 3])

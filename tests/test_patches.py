@@ -51,6 +51,22 @@ def test_gradients_are_the_transposes(shape):
     np.testing.assert_allclose(tape.gradient(added, taps), patches(x), atol=1e-12)
 
 
+def test_results_and_gradients_of_other_types():
+    x, taps = random(1, 4, 6, 2), tf.cast(random(1, 2, 3, 18), tf.float32)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([x, taps])
+        seen, added = patches(x, "float32"), overlap_add(taps, tf.float64)
+        total = tf.reduce_sum(seen * taps)
+        more = tf.reduce_sum(added * x)
+    assert (seen.dtype, added.dtype) == (tf.float32, tf.float64)
+    for value, gradient, wanted in (
+        (x, tape.gradient(total, x), added),
+        (taps, tape.gradient(more, taps), seen),
+    ):
+        assert gradient.dtype == value.dtype
+        np.testing.assert_allclose(gradient, wanted, atol=1e-6)
+
+
 def test_gradients_have_gradients():
     x, taps = random(1, 4, 6, 2), random(1, 2, 3, 18)
     with tf.GradientTape(persistent=True) as outer:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from elegant_tf.layers import is_hidden
+
 EPSILON = 1e-8
 FIRST_LOSS_SCALE = 2.0**15
 LOSS_SCALE_GROWTH_UPDATES = 2000
@@ -16,8 +18,6 @@ MOMENTUM = 0.95
 STEP_SIZE = 0.2
 # `x -> a x + b x^3 + c x^5`, five times over, brings what was between 0.002 and 1 to between 0.68 and 1.21.
 NEWTON_SCHULZ = ((3.4445, -4.7750, 2.0315),) * 5
-# Kernels that see or make pictures or scores have fewer channels than this on one side, and are left to Adam.
-LEAST_CHANNELS = 12
 # A matrix is made orthogonal in pieces this wide if it divides into such: the cost grows with the square of the width,
 # and pieces do as well.
 PIECE_COLUMNS = range(80, 161)
@@ -126,7 +126,7 @@ class Muon(Adam):
         weight_decay: float,
         loss_scaling: bool = False,
     ) -> None:
-        self._hidden = [_is_hidden(variable) for variable in variables]
+        self._hidden = [is_hidden(variable.shape) for variable in variables]
         super().__init__(_where(variables, self._hidden, False), beta1, beta2, weight_decay, loss_scaling)
         self._kernels = tuple(_where(variables, self._hidden, True))
         self.momenta = [tf.Variable(tf.zeros_like(kernel), trainable=False) for kernel in self._kernels]
@@ -140,10 +140,6 @@ class Muon(Adam):
                 gradient = gradient + self._weight_decay * kernel
             momentum.assign_add((1.0 - MOMENTUM) * (gradient - momentum))
             kernel.assign_sub(tf.cast(rate, kernel.dtype) * _step(gradient + MOMENTUM * (momentum - gradient)))
-
-
-def _is_hidden(variable: tf.Variable) -> bool:
-    return len(variable.shape) == 4 and min(variable.shape[2:]) >= LEAST_CHANNELS
 
 
 def _where(values: Sequence, hidden: Sequence[bool], wanted: bool) -> list:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import keras
 import tensorflow as tf
 
 from elegant_tf import losses
 from elegant_tf.config import Config
 from elegant_tf.data.truths import TRUTH_COLUMNS
 from elegant_tf.latent import exchange
+from elegant_tf.layers import training_policy
 from elegant_tf.model import Elegant, MultiScaleDiscriminator, apply_residual
 from elegant_tf.training.optimizer import Adam, Muon
 from elegant_tf.training.restoration import Restoration
@@ -49,7 +49,7 @@ class Learner(tf.Module):
         super().__init__(name="learner")
         self._config = config
         self._replicas = replicas
-        policy = keras.dtype_policies.get(config.precision)
+        policy = training_policy(config.precision)
         size, count = config.image_size, len(config.attributes)
         self.generator = Elegant(config.attributes, config.width, config.depth, dtype=policy)
         self.generator.build()
