@@ -12,10 +12,11 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 
-from workers import Worker, answer
+from workers import Worker, answer, take_turns
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = "float32"
@@ -30,7 +31,10 @@ def main() -> int:
     formats = (REFERENCE, arguments.precision)
     workers = {name: Worker(name, [__file__, *sys.argv[1:], f"--side={name}"]) for name in formats}
     try:
-        report(take_turns(workers, arguments), arguments)
+        for worker in workers.values():
+            worker.ask("time", WARM_UP_UPDATES)
+        asked = {name: partial(worker.ask, "time", arguments.updates) for name, worker in workers.items()}
+        report(take_turns(asked, arguments.pairs), arguments)
     finally:
         for worker in workers.values():
             worker.close()
@@ -52,18 +56,6 @@ def parse_arguments() -> argparse.Namespace:
     if arguments.pairs < 2:
         parser.error(f"--pairs={arguments.pairs}: must be 2 or more")
     return arguments
-
-
-def take_turns(workers: dict[str, Worker], arguments: argparse.Namespace) -> dict[str, list[float]]:
-    """Seconds of an update, for each turn of each format."""
-    for worker in workers.values():
-        worker.ask("time", WARM_UP_UPDATES)
-    turns: dict[str, list[float]] = {name: [] for name in workers}
-    for pair in range(arguments.pairs):
-        # Who begins alternates, so that a slow drift of the machine favours neither.
-        for name in list(workers)[:: 1 if pair % 2 else -1]:
-            turns[name].append(workers[name].ask("time", arguments.updates))
-    return turns
 
 
 def report(turns: dict[str, list[float]], arguments: argparse.Namespace) -> None:

@@ -20,12 +20,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
 import served_model
-from workers import Worker, answer
+from workers import Worker, answer, take_turns
 
 SIDES = {"torch": "the authors' swap, plain PyTorch", "tensorflow": "serving_default"}
 SIGNATURES = ("serving_default", "edit", "encode", "edit_with_code", "edit_with_codes", "interpolate")
@@ -89,12 +90,9 @@ def _compare(workers: dict[str, Worker], size: int, arguments: argparse.Namespac
         print(f"edited pixels differ by {furthest:.4f}: not the same swap", file=sys.stderr)
         return 1
     for batch in arguments.batch_size:
-        turns: dict[str, list[float]] = {"swap": [], "parts": [], "authors": []}
-        asked = {"swap": "tensorflow", "parts": "tensorflow", "authors": "torch"}
-        for pair in range(arguments.pairs + 1):
-            # Who begins alternates, so that a slow drift of the machine favours nobody.
-            for name in list(asked)[:: 1 if pair % 2 else -1]:
-                turns[name].append(workers[asked[name]].ask(name, batch))
+        sides = {"swap": "tensorflow", "parts": "tensorflow", "authors": "torch"}
+        asked = {name: partial(workers[side].ask, name, batch) for name, side in sides.items()}
+        turns = take_turns(asked, arguments.pairs + 1)
         report(f"batch {batch}", {name: times[1:] for name, times in turns.items()})
     return 0
 

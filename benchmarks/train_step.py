@@ -18,11 +18,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from workers import Worker, answer
+from workers import Worker, answer, take_turns
 
 ROOT = Path(__file__).resolve().parent.parent
 SIDES = {"torch": "plain PyTorch", "tensorflow": "elegant_tf"}
@@ -88,11 +89,8 @@ def compare(workers: dict[str, Worker], arguments: argparse.Namespace) -> int:
             return 1
     for worker in workers.values():
         worker.ask("time", WARM_UP_UPDATES)
-    turns: Turns = {side: [] for side in SIDES}
-    for pair in range(arguments.pairs):
-        # Who begins alternates, so that a slow drift of the machine favours neither.
-        for side in list(SIDES)[:: 1 if pair % 2 else -1]:
-            turns[side].append(workers[side].ask("time", arguments.updates))
+    asked = {side: partial(workers[side].ask, "time", arguments.updates) for side in SIDES}
+    turns = take_turns(asked, arguments.pairs)
     report(turns, {side: worker.ask("memory") for side, worker in workers.items()}, arguments)
     return 0
 

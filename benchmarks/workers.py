@@ -43,6 +43,16 @@ class Worker:
         self._process.wait()
 
 
+def take_turns(asked: Mapping[str, Callable[[], Any]], count: int) -> dict[str, list[Any]]:
+    """What each of `asked` answers in `count` turns."""
+    turns: dict[str, list[Any]] = {name: [] for name in asked}
+    for turn in range(count):
+        # Who begins alternates, so that a slow drift of the machine favours nobody.
+        for name in list(asked)[:: 1 if turn % 2 else -1]:
+            turns[name].append(asked[name]())
+    return turns
+
+
 def answer(prepare: Callable[[], Mapping[str, Callable[[int], Any]]]) -> None:
     """Answers a `Worker`'s questions by the functions that `prepare` makes, until its input closes."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")

@@ -19,7 +19,7 @@ LEAST_HIDDEN_CHANNELS = 12
 class BfloatProducts(keras.DTypePolicy):
     """float32, but the factors of the matrix products by which a CPU trains hidden kernels are rounded to bfloat16.
 
-    A processor that multiplies such numbers (AVX512-BF16, AMX) is quicker with them at products, and at nothing else.
+    A processor that multiplies such numbers (AVX512-BF16) is quicker with them at products, and at nothing else.
     """
 
     product_dtype = "bfloat16"

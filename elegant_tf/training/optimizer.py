@@ -143,7 +143,7 @@ class Muon(Adam):
 
 
 def _where(values: Sequence, hidden: Sequence[bool], wanted: bool) -> list:
-    return [value for value, is_hidden in zip(values, hidden, strict=True) if is_hidden == wanted]
+    return [value for value, found in zip(values, hidden, strict=True) if found == wanted]
 
 
 def _step(kernel: tf.Tensor) -> tf.Tensor:
