@@ -52,6 +52,9 @@ class Config:
     start_from: str = _option("", "Run, packed or not, whose generator a new run begins with; empty: random weights.")
     width: int = _option(64, "Channels of the first convolution.")
     depth: int = _option(5, "Halvings between an image and its code.")
+    mirror_edits: bool = _option(
+        False, "Edit by the mean of an image's edit and its mirror image's: closer, twice the work.", free=True
+    )
 
     batch_size: int = _option(16, "Pairs of images an update, over all replicas.")
     steps: int = _option(
@@ -124,6 +127,9 @@ class Config:
     )
     truth_floor: float = _option(
         0.01, "Added to what a picture lacks, in units of which its error counts: the less, the more small changes do."
+    )
+    truth_kept_weight: float = _option(
+        1.0, "What errors count where a right answer keeps the picture: the less, the bolder edits are, and leak more."
     )
     truth_absolute: int = _option(
         0, "Last of all steps, in which errors against right answers count by size, not by its square.", free=True
@@ -237,6 +243,12 @@ class Config:
     def code_channels(self) -> int:
         """Channels of a latent code."""
         return self.width * min(2 ** (self.depth - 1), 8)
+
+    @property
+    def generator(self) -> dict[str, Any]:
+        """The arguments of `Elegant` but for its number format."""
+        names = ("attributes", "width", "depth", "mirror_edits")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def truths_per_update(self) -> int:

@@ -37,13 +37,18 @@ def relative_error(
     inputs: tf.Tensor,
     norm: str = "l2",
     floor: float = RELATIVE_ERROR_FLOOR,
+    kept_weight: float = 1.0,
 ) -> tf.Tensor:
     """Mean over images `[N, S, S, 3]` of their error, in units of what the input lacks (1: nothing done).
 
     `mean((image - target)^2) / (mean((input - target)^2) + floor)`, or both absolute (`"l1"`), so that a smile counts
     about as much as a hat, which changes twenty times as much. The floor keeps targets that ask for next to nothing
-    from counting most.
+    from counting most. Errors of pixels that the target keeps, all channels equal to the input's, count `kept_weight`.
     """
     size = tf.square if norm == "l2" else tf.abs
-    error, lacking = (tf.reduce_mean(size(one - targets), axis=[1, 2, 3]) for one in (images, inputs))
+    error, lacking = size(images - targets), size(inputs - targets)
+    if kept_weight != 1.0:
+        kept = tf.constant(kept_weight, error.dtype)
+        error *= tf.where(tf.reduce_any(lacking > 0, axis=-1, keepdims=True), tf.ones_like(kept), kept)
+    error, lacking = (tf.reduce_mean(values, axis=[1, 2, 3]) for values in (error, lacking))
     return tf.reduce_mean(error / (lacking + floor))

@@ -21,18 +21,33 @@ class Elegant(keras.Model):
         attributes: names, in the order of the code's blocks.
         width: channels of the first encoder block.
         depth: number of halvings.
+        mirror_edits: whether an edit, but in training, is the mean of the image's and of the mirrored edit of its
+            mirror image. Their codes and skips are then one below the other, twice as high as those of one image.
     """
 
-    def __init__(self, attributes: Sequence[str], width: int = 64, depth: int = 5, **kwargs) -> None:
+    def __init__(
+        self,
+        attributes: Sequence[str],
+        width: int = 64,
+        depth: int = 5,
+        mirror_edits: bool = False,
+        **kwargs,
+    ) -> None:
         super().__init__(**kwargs)
         self.attributes = tuple(attributes)
         self.width = width
         self.depth = depth
+        self.mirror_edits = mirror_edits
         self.encoder = Encoder(width, depth, dtype=self.dtype_policy, name="encoder")
         self.decoder = Decoder(width, depth, dtype=self.dtype_policy, name="decoder")
 
     def get_config(self) -> dict:
-        arguments = {"attributes": list(self.attributes), "width": self.width, "depth": self.depth}
+        arguments = {
+            "attributes": list(self.attributes),
+            "width": self.width,
+            "depth": self.depth,
+            "mirror_edits": self.mirror_edits,
+        }
         return {**super().get_config(), **arguments}
 
     def build(self, input_shape=None) -> None:
@@ -40,15 +55,25 @@ class Elegant(keras.Model):
         self.decoder.build()
         self.built = True
 
+    def code_shape(self, image_size: int) -> tuple[int, int, int]:
+        """`(h, w, C)` of the codes to edit with, of images of that side."""
+        places = image_size // 2**self.depth
+        return places * (2 if self.mirror_edits else 1), places, self.encoder.channels[-1]
+
     def encode(self, images: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Code `[N, S/2^depth, S/2^depth, C]` and skips of images `[N, S, S, 3]` in [-1, 1]."""
-        return self.encoder(images, training=training)
+        """Code `[N, h, w, C]`, see `code_shape`, and skips of images `[N, S, S, 3]` in [-1, 1]."""
+        if training or not self.mirror_edits:
+            return self.encoder(images, training=training)
+        code, skips = self.encoder(tf.concat([images, _mirrored(images)], axis=0))
+        return _below(code), [_below(skip) for skip in skips]
 
     def decode(
         self, code: tf.Tensor, source_code: tf.Tensor, skips: Sequence[tf.Tensor], training: bool = False
     ) -> tf.Tensor:
         """Residual `[N, S, S, 3]` in (-2, 2) for an edited code of the image that owns `source_code` and `skips`."""
-        return self.decoder(code, source_code, skips, training=training)
+        if training or not self.mirror_edits:
+            return self.decoder(code, source_code, skips, training=training)
+        return _mean_of_both(self.decoder(_apart(code), _apart(source_code), [_apart(skip) for skip in skips]))
 
     def edit(self, images: tf.Tensor, exemplars: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Moves attributes from exemplars to images.
@@ -95,7 +120,11 @@ class Elegant(keras.Model):
         flat_codes = tf.reshape(exemplar_codes, [-1, 1, *exemplar_codes.shape[2:]])
         flat_weights = tf.reshape(weights, [-1, 1, weights.shape[2]])
         changed = exchange(tf.repeat(code, many, axis=0), tf.cast(flat_codes, code.dtype), flat_weights)
-        residuals = self.decoder.each(changed, code, skips)
+        if self.mirror_edits:
+            apart = [_apart(value) for value in (changed, code, *skips)]
+            residuals = _mean_of_both(self.decoder.each(apart[0], apart[1], apart[2:]))
+        else:
+            residuals = self.decoder.each(changed, code, skips)
         edited = apply_residual(tf.repeat(images, many, axis=0), residuals)
         return tf.reshape(edited, tf.concat([tf.shape(exemplar_codes)[:2], tf.shape(images)[1:]], 0))
 
@@ -139,3 +168,23 @@ class MultiScaleDiscriminator(keras.Model):
 def apply_residual(images: tf.Tensor, residual: tf.Tensor) -> tf.Tensor:
     """`clip(image + residual, -1, 1)`, all `[N, S, S, 3]`."""
     return tf.clip_by_value(images + residual, -1.0, 1.0)
+
+
+def _mirrored(images: tf.Tensor) -> tf.Tensor:
+    return tf.reverse(images, [2])
+
+
+def _below(both: tf.Tensor) -> tf.Tensor:
+    """`[2N, h, w, C]`, of images and then of their mirror images, to `[N, 2h, w, C]`."""
+    return tf.concat(tf.split(both, 2, axis=0), axis=1)
+
+
+def _apart(both: tf.Tensor) -> tf.Tensor:
+    """The inverse of `_below`."""
+    return tf.concat(tf.split(both, 2, axis=1), axis=0)
+
+
+def _mean_of_both(residuals: tf.Tensor) -> tf.Tensor:
+    """Residuals `[2N, S, S, 3]` of images and of their mirror images, to one of each image."""
+    own, mirrored = tf.split(residuals, 2)
+    return (own + _mirrored(mirrored)) / 2.0

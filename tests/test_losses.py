@@ -69,3 +69,21 @@ def test_relative_error_is_in_units_of_what_an_input_lacks():
     assert float(low) == pytest.approx(0.25 * (0.09 / 0.091 + 0.01 / 0.011) / 2)
     assert float(relative_error(targets, targets, inputs)) == 0.0
     assert np.isfinite(relative_error(targets, inputs, inputs))
+
+
+@pytest.mark.parametrize(("norm", "error"), [("l1", 0.1), ("l2", 0.01)])
+def test_errors_where_the_target_keeps_the_input_count_less_on_demand(norm, error):
+    inputs = np.zeros([1, 4, 4, 3])
+    targets = inputs.copy()
+    targets[:, :2, :, 1] = 0.4  # One channel of eight pixels: all of their channels count in full.
+    lacking = 0.4 / 6 if norm == "l1" else 0.16 / 6
+
+    def relative(images, kept_weight):
+        return float(relative_error(*map(tf.constant, (images, targets, inputs)), norm, 0.01, kept_weight))
+
+    in_changed, in_kept = targets.copy(), targets.copy()
+    in_changed[:, :2] += 0.1
+    in_kept[:, 2:] -= 0.1
+    for kept_weight in (1.0, 0.25, 0.0):
+        assert relative(in_changed, kept_weight) == pytest.approx(error / 2 / (lacking + 0.01))
+        assert relative(in_kept, kept_weight) == pytest.approx(kept_weight * error / 2 / (lacking + 0.01))

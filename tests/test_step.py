@@ -133,12 +133,12 @@ def test_further_terms_count_by_their_weight(term):
     assert twice - without == pytest.approx(2 * (once - without), rel=1e-6)
 
 
-def error_against_truths(learner, batch, norm, floor=0.01):
+def error_against_truths(learner, batch, norm, floor=0.01, kept_weight=1.0):
     a, b, c, d, weights = (batch[name] for name in TRUTH_COLUMNS)
     edits = [(a, b, c), (b, a, d)]
     edited = [learner.generator.edit(image, exemplar[:, None], weights[:, None])[0] for image, exemplar, _ in edits]
     errors = [
-        losses.relative_error(edit, truth, image, norm, floor)
+        losses.relative_error(edit, truth, image, norm, floor, kept_weight)
         for edit, (image, _, truth) in zip(edited, edits, strict=True)
     ]
     return float(sum(errors)) / 2
@@ -157,6 +157,15 @@ def test_a_lower_floor_lets_errors_count_more():
     loss = float(learner.truth_loss(batch))
     assert loss == pytest.approx(error_against_truths(learner, batch, "l2", floor=0.001), rel=1e-9)
     assert loss > error_against_truths(learner, batch, "l2")
+
+
+def test_what_a_right_answer_keeps_counts_as_little_as_wanted():
+    config, learner = make(precision="float64", truth_kept_weight=0.1)
+    batch = tiny.batch(config)
+    batch["truth_c"] = tf.concat([batch["truth_a"][:, :16], batch["truth_c"][:, 16:]], axis=1)
+    loss = float(learner.truth_loss(batch))
+    assert loss == pytest.approx(error_against_truths(learner, batch, "l2", kept_weight=0.1), rel=1e-9)
+    assert loss < error_against_truths(learner, batch, "l2")
 
 
 def test_errors_count_by_their_size_in_the_last_steps():

@@ -123,7 +123,7 @@ def load_for_export(
 ) -> tuple[Elegant, int]:
     """The generator that the run edits with, to compute in `precision`, and its step."""
     kept, step = load_editing_generator(config, run_dir, step)
-    generator = Elegant(config.attributes, config.width, config.depth, dtype=precision)
+    generator = Elegant(**config.generator, dtype=precision)
     generator.build()
     for variable, value in zip(generator.weights, kept.weights, strict=True):
         variable.assign(tf.cast(value.value, variable.dtype))
@@ -142,5 +142,4 @@ def _save(generator: Elegant, options: ExportOptions, size: int, described: Mapp
     tf.saved_model.save(module, str(path), signatures=signatures)
     asset.unlink()
     if options.warmup:
-        channels = generator.encoder.channels[-1]
-        write_warmup(path, warmup_inputs(size, len(generator.attributes), generator.depth, channels))
+        write_warmup(path, warmup_inputs(size, len(generator.attributes), generator.code_shape(size)))

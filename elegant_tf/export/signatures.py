@@ -40,7 +40,7 @@ def make_signatures(
       `attributes` `[N, n]`.
     """
     count = len(generator.attributes)
-    code_shape = [size // 2**generator.depth] * 2 + [generator.encoder.channels[-1]]
+    code_shape = generator.code_shape(size)
 
     def decode(encoded: tf.Tensor, name: str) -> tf.Tensor:
         return to_float(tf.cast(decode_images(encoded, size, resize, name), tf.float32))

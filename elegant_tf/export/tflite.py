@@ -157,10 +157,9 @@ def _write(
 
 
 def _functions(generator: Elegant, size: int) -> dict[str, tf.types.experimental.GenericFunction]:
-    places, channels = size // 2**generator.depth, generator.encoder.channels[-1]
     image = tf.TensorSpec([1, size, size, 3], name="image")
     exemplar = tf.TensorSpec([1, size, size, 3], name="exemplar")
-    code = tf.TensorSpec([1, places, places, channels], name="code")
+    code = tf.TensorSpec([1, *generator.code_shape(size)], name="code")
     weights = tf.TensorSpec([1, len(generator.attributes)], name="weights")
 
     def encode(image):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +16,13 @@ WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 _STEPS = 2
 
 
-def warmup_inputs(size: int, attributes: int, depth: int, code_channels: int) -> dict[str, dict[str, tf.Tensor]]:
-    """Inputs of one request for every signature, of drawn faces of side `size`."""
+def warmup_inputs(size: int, attributes: int, code_shape: Sequence[int]) -> dict[str, dict[str, tf.Tensor]]:
+    """Inputs of one request for every signature, of drawn faces of side `size` and codes of that shape."""
     faces = np.stack([make_face(0, index).draw(size) for index in range(2)])
     image, exemplar = (tf.io.encode_jpeg(face)[None] for face in faces)
     pixels = tf.constant(to_float(faces))
     weights = tf.one_hot([0], attributes)
-    code = tf.zeros([1, size // 2**depth, size // 2**depth, code_channels])
+    code = tf.zeros([1, *code_shape])
     return {
         "serving_default": {"image": image, "exemplar": exemplar, "weights": weights},
         "edit": {"images": pixels[:1], "exemplars": pixels[None, 1:], "weights": weights[None]},

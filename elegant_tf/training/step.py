@@ -51,13 +51,13 @@ class Learner(tf.Module):
         self._replicas = replicas
         policy = training_policy(config.precision)
         size, count = config.image_size, len(config.attributes)
-        self.generator = Elegant(config.attributes, config.width, config.depth, dtype=policy)
+        self.generator = Elegant(**config.generator, dtype=policy)
         self.generator.build()
         self.discriminator = MultiScaleDiscriminator(config.width, config.conditioning, dtype=policy)
         self.discriminator.build((None, size, size, 3 + count))
         self.averaged = None
         if config.ema_half_life:
-            self.averaged = Elegant(config.attributes, config.width, config.depth, dtype=policy, name="averaged")
+            self.averaged = Elegant(**config.generator, dtype=policy, name="averaged")
             self.averaged.build()
             for average, variable in zip(self.averaged.weights, self.generator.weights, strict=True):
                 average.assign(variable)
@@ -225,8 +225,8 @@ class Learner(tf.Module):
         codes, skips = self.generator.encode(images, training=True)
         exemplars = _swap_halves(codes)[:, None]
         edited, _ = self.generator.edit_encoded(images, codes, skips, exemplars, weights, training=True)
-        floor = self._config.truth_floor
-        errors = [losses.relative_error(edited, truths, images, norm, floor) for norm in ("l2", "l1")]
+        counting = (self._config.truth_floor, self._config.truth_kept_weight)
+        errors = [losses.relative_error(edited, truths, images, norm, *counting) for norm in ("l2", "l1")]
         return tf.where(self._step() >= self._config.steps - self._config.truth_absolute, *reversed(errors))
 
     def restorations(self, batch: Batch, generated: Generated) -> dict[str, tf.Tensor]:
