@@ -245,7 +245,7 @@ class Config:
         return self.width * min(2 ** (self.depth - 1), 8)
 
     @property
-    def generator(self) -> dict[str, Any]:
+    def generator_arguments(self) -> dict[str, Any]:
         """The arguments of `Elegant` but for its number format."""
         names = ("attributes", "width", "depth", "mirror_edits")
         return {name: getattr(self, name) for name in names}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
@@ -71,9 +71,17 @@ class Elegant(keras.Model):
         self, code: tf.Tensor, source_code: tf.Tensor, skips: Sequence[tf.Tensor], training: bool = False
     ) -> tf.Tensor:
         """Residual `[N, S, S, 3]` in (-2, 2) for an edited code of the image that owns `source_code` and `skips`."""
-        if training or not self.mirror_edits:
-            return self.decoder(code, source_code, skips, training=training)
-        return _mean_of_both(self.decoder(_apart(code), _apart(source_code), [_apart(skip) for skip in skips]))
+        if training:
+            return self.decoder(code, source_code, skips, training=True)
+        return self._decode_by(self.decoder, code, source_code, skips)
+
+    def _decode_by(
+        self, decode: Callable[..., tf.Tensor], codes: tf.Tensor, source_code: tf.Tensor, skips: Sequence[tf.Tensor]
+    ) -> tf.Tensor:
+        if not self.mirror_edits:
+            return decode(codes, source_code, skips)
+        own, mirrored = tf.split(decode(_apart(codes), _apart(source_code), [_apart(skip) for skip in skips]), 2)
+        return (own + _mirrored(mirrored)) / 2.0
 
     def edit(self, images: tf.Tensor, exemplars: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Moves attributes from exemplars to images.
@@ -120,11 +128,7 @@ class Elegant(keras.Model):
         flat_codes = tf.reshape(exemplar_codes, [-1, 1, *exemplar_codes.shape[2:]])
         flat_weights = tf.reshape(weights, [-1, 1, weights.shape[2]])
         changed = exchange(tf.repeat(code, many, axis=0), tf.cast(flat_codes, code.dtype), flat_weights)
-        if self.mirror_edits:
-            apart = [_apart(value) for value in (changed, code, *skips)]
-            residuals = _mean_of_both(self.decoder.each(apart[0], apart[1], apart[2:]))
-        else:
-            residuals = self.decoder.each(changed, code, skips)
+        residuals = self._decode_by(self.decoder.each, changed, code, skips)
         edited = apply_residual(tf.repeat(images, many, axis=0), residuals)
         return tf.reshape(edited, tf.concat([tf.shape(exemplar_codes)[:2], tf.shape(images)[1:]], 0))
 
@@ -182,9 +186,3 @@ def _below(both: tf.Tensor) -> tf.Tensor:
 def _apart(both: tf.Tensor) -> tf.Tensor:
     """The inverse of `_below`."""
     return tf.concat(tf.split(both, 2, axis=1), axis=0)
-
-
-def _mean_of_both(residuals: tf.Tensor) -> tf.Tensor:
-    """Residuals `[2N, S, S, 3]` of images and of their mirror images, to one of each image."""
-    own, mirrored = tf.split(residuals, 2)
-    return (own + _mirrored(mirrored)) / 2.0

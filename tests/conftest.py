@@ -48,6 +48,20 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def mirroring_run(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`tiny_run`, editing by the mean with the mirror image."""
+    import dataclasses
+    import shutil
+
+    from elegant_tf.config import Config
+
+    run_dir = tmp_path_factory.mktemp("runs") / "mirroring"
+    shutil.copytree(tiny_run, run_dir)
+    dataclasses.replace(Config.load(tiny_run), mirror_edits=True).save(run_dir)
+    return run_dir
+
+
+@pytest.fixture(scope="session")
 def tiny_export(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The SavedModel of `tiny_run`, of version 4."""
     from elegant_tf.export.savedmodel import export_savedmodel

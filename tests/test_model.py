@@ -25,6 +25,19 @@ def model():
     return made
 
 
+@pytest.fixture(scope="module")
+def mirroring(model):
+    """The same, editing by the mean with the mirror image."""
+    made = Elegant(NAMES, width=2, depth=3, mirror_edits=True)
+    made.build()
+    made.set_weights(model.get_weights())
+    return made
+
+
+def mirrored(images):
+    return images[..., ::-1, :]
+
+
 def test_editing_with_weight_zero_reconstructs(model):
     x, exemplars = images(2, 16, 16, 3), images(2, 1, 16, 16, 3)
     edited, residual = model.edit(x, exemplars, tf.zeros([2, 1, 3]))
@@ -59,6 +72,41 @@ def test_each_exemplar_by_itself(model):
     for m in range(4):
         expected = model(x, exemplars[:, m : m + 1], weights[:, m : m + 1])
         np.testing.assert_allclose(found[:, m], expected, atol=1e-5)
+
+
+def test_a_mirroring_edit_is_the_mean_of_both(model, mirroring):
+    x, exemplars, weights = images(2, 16, 24, 3), images(2, 3, 16, 24, 3), images(2, 3, 3)
+    (_, own), (_, other) = (model.edit(*inputs, weights) for inputs in ((x, exemplars), map(mirrored, (x, exemplars))))
+    assert np.abs(own - mirrored(other)).max() > 1e-3
+    edited, residual = mirroring.edit(x, exemplars, weights)
+    np.testing.assert_allclose(residual, (own + mirrored(other)) / 2, atol=1e-5)
+    np.testing.assert_allclose(edited, apply_residual(x, residual), atol=1e-6)
+
+
+def test_mirroring_with_each_exemplar_by_itself(mirroring):
+    x, exemplars, weights = images(2, 16, 16, 3), images(2, 4, 16, 16, 3), images(2, 4, 3)
+    codes = tf.stack([mirroring.encode(exemplars[:, m])[0] for m in range(4)], axis=1)
+    found = mirroring.edit_with_each(x, codes, weights)
+    for m in range(4):
+        expected = mirroring(x, exemplars[:, m : m + 1], weights[:, m : m + 1])
+        np.testing.assert_allclose(found[:, m], expected, atol=1e-5)
+
+
+def test_training_does_not_mirror(model, mirroring):
+    x, exemplars, weights = images(2, 16, 16, 3), images(2, 16, 16, 3), images(2, 1, 3)
+
+    def edit(made):
+        code, skips = made.encode(x, training=True)
+        exemplar_code, _ = made.encode(exemplars, training=True)
+        return made.edit_encoded(x, code, skips, exemplar_code[:, None], weights, training=True)[1]
+
+    np.testing.assert_array_equal(edit(mirroring), edit(model))
+
+
+@pytest.mark.parametrize("size", [16, 64])
+def test_code_shape(model, mirroring, size):
+    for made in (model, mirroring):
+        assert made.encode(images(1, size, size, 3))[0].shape[1:] == made.code_shape(size)
 
 
 @pytest.mark.parametrize("size", [8, 24, 64, 128])
@@ -106,7 +154,9 @@ def test_discriminators_see_the_image_and_its_half():
     assert judge.half.dense.kernel.shape == (2 * 2 * 16, 1)
 
 
-def test_configuration_and_weights_round_trip(model, tmp_path):
+@pytest.mark.parametrize("kind", ["model", "mirroring"])
+def test_configuration_and_weights_round_trip(kind, tmp_path, request):
+    model = request.getfixturevalue(kind)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
     assert again.attributes == NAMES
     assert again.get_config() == model.get_config()

@@ -7,6 +7,8 @@ import pytest
 import tensorflow as tf
 from pictures import GOOD, assert_close, decoded, encoded, faces_of_several_sizes
 
+from elegant_tf.editor import Editor
+from elegant_tf.export.savedmodel import export_savedmodel
 from elegant_tf.export.warmup import warmup_inputs
 from elegant_tf.images import resize, to_float
 
@@ -85,6 +87,27 @@ def test_exemplars_encoded_once(signatures, tiny_editor):
         assert_close(decoded(data), tiny_editor.swap(FACES[1], FACES[3 - index], ["Eyeglasses", "Smiling"], 0.5))
 
 
+def test_a_run_that_mirrors_is_served_as_its_editor_edits(mirroring_run, tiny_editor, tmp_path):
+    editor = Editor.load(mirroring_run)
+    expected = editor.swap(FACES[0], FACES[1], ["Eyeglasses", "Smiling"])
+    assert (expected != tiny_editor.swap(FACES[0], FACES[1], ["Eyeglasses", "Smiling"])).any()
+    functions = tf.saved_model.load(str(export_savedmodel(mirroring_run, tmp_path))).signatures
+    image, exemplar = (tf.constant([encoded(face)]) for face in FACES[:2])
+    rows = weights([1, 0, 1])
+    code = functions["encode"](image=exemplar)["code"]
+    assert code.shape == (1, 8, 4, 16)  # The mirror image's below.
+    found = [
+        functions["serving_default"](image=image, exemplar=exemplar, weights=rows)["edited_bytes"][0],
+        functions["edit_with_code"](image=image, code=code, weights=rows)["edited_bytes"][0],
+        functions["edit_with_codes"](image=image, codes=code[None], weights=rows[None])["edited_bytes"][0, 0],
+        functions["interpolate"](image=image, exemplar=exemplar, weights=rows, steps=[2])["edited_bytes"][0, 1],
+    ]
+    for data in found:
+        assert_close(decoded(data.numpy()), expected)
+    for name, inputs in warmup_inputs(SIZE, 3, code.shape[1:]).items():
+        functions[name](**inputs)
+
+
 @pytest.mark.parametrize("steps", [1, 4])
 def test_interpolate_is_the_editors_linear(signatures, tiny_editor, steps):
     found = signatures["interpolate"](
@@ -118,7 +141,7 @@ def test_metadata(signatures, tiny_export):
 
 def test_requests_can_be_joined(signatures):
     """As a batching server does: inputs joined along their first axes, outputs cut apart again."""
-    for name, one in warmup_inputs(SIZE, 3, 3, 16).items():
+    for name, one in warmup_inputs(SIZE, 3, (4, 4, 16)).items():
         alone = signatures[name](**one)
         joined = signatures[name](**{key: tf.concat([value] * 3, axis=0) for key, value in one.items()})
         for key, value in alone.items():

@@ -69,6 +69,19 @@ def test_a_file_edits_as_the_editor(written, litert, tiny_run, kind):
     np.testing.assert_allclose(edit(image=image, code=code, weights=weights)["edited"], swapped, atol=1e-2)
 
 
+def test_a_run_that_mirrors(litert, mirroring_run, tmp_path):
+    tflite.export_tflite(mirroring_run, tmp_path / "out", ["float32"], pairs=2)
+    interpreter = litert.Interpreter(model_path=str(tmp_path / "out" / "elegant_float32.tflite"))
+    pictures = [make_face(5, index).draw(SIZE) for index in range(2)]
+    image, exemplar = (to_float(picture)[None] for picture in pictures)
+    code = interpreter.get_signature_runner("encode")(image=exemplar)["code"]
+    assert code.shape == (1, 8, 4, 16)
+    edit = interpreter.get_signature_runner("edit_with_code")
+    edited = edit(image=image, code=code, weights=np.array([[0, 1, 0]], np.float32))["edited"]
+    expected = Editor.load(mirroring_run).swap(*pictures, ["Bangs"]).astype(int)
+    assert np.abs(to_uint8(edited)[0] - expected).max() <= 1
+
+
 def test_metadata_travels_in_the_file(written, tiny_run):
     out, _ = written
     for kind in tflite.KINDS:

@@ -123,7 +123,7 @@ def load_for_export(
 ) -> tuple[Elegant, int]:
     """The generator that the run edits with, to compute in `precision`, and its step."""
     kept, step = load_editing_generator(config, run_dir, step)
-    generator = Elegant(**config.generator, dtype=precision)
+    generator = Elegant(**config.generator_arguments, dtype=precision)
     generator.build()
     for variable, value in zip(generator.weights, kept.weights, strict=True):
         variable.assign(tf.cast(value.value, variable.dtype))

@@ -91,7 +91,7 @@ def load_editing_generator(
     """
     # Mixed precision is for training: its weights are float32, and so is editing with them.
     dtype = "float64" if config.precision == "float64" else "float32"
-    generator = Elegant(**config.generator, dtype=dtype)
+    generator = Elegant(**config.generator_arguments, dtype=dtype)
     generator.build()
     if is_packed(run_dir):
         return generator, load_packed(generator, run_dir, step)

@@ -51,13 +51,13 @@ class Learner(tf.Module):
         self._replicas = replicas
         policy = training_policy(config.precision)
         size, count = config.image_size, len(config.attributes)
-        self.generator = Elegant(**config.generator, dtype=policy)
+        self.generator = Elegant(**config.generator_arguments, dtype=policy)
         self.generator.build()
         self.discriminator = MultiScaleDiscriminator(config.width, config.conditioning, dtype=policy)
         self.discriminator.build((None, size, size, 3 + count))
         self.averaged = None
         if config.ema_half_life:
-            self.averaged = Elegant(**config.generator, dtype=policy, name="averaged")
+            self.averaged = Elegant(**config.generator_arguments, dtype=policy, name="averaged")
             self.averaged.build()
             for average, variable in zip(self.averaged.weights, self.generator.weights, strict=True):
                 average.assign(variable)
