@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import sys
 from argparse import Namespace
@@ -80,6 +81,8 @@ def _pack(options: Namespace) -> None:
     from elegant_tf.training.packed import pack
 
     generator, step = load_editing_generator(config, options.run, options.step)
+    if options.mirror_edits:
+        config = dataclasses.replace(config, mirror_edits=True)
     print(f"{pack(config, generator, step, options.out)}: step {step}")
 
 

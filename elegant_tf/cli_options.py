@@ -224,6 +224,8 @@ def _add_pack(parser: argparse.ArgumentParser) -> None:
     _add_run(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="a new folder to write")
     parser.add_argument("--step", type=int, metavar="N", help="an older checkpoint (default: the newest)")
+    help_text = "edit by the mean of an image's edit and its mirror image's: closer, twice the work"
+    parser.add_argument("--mirror_edits", action="store_true", help=help_text)
 
 
 def _add_faces(parser: argparse.ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -32,6 +33,16 @@ def test_a_packed_run_edits_as_the_run(tiny_run, packed):
     assert (edited[0] != image).any()
     assert abs(edited[0] - edited[1]).max() <= 1  # weights were rounded to 16 bits
     assert {path.name for path in packed.iterdir()} == {"config.json", "generator.npz"}
+
+
+def test_a_run_packed_to_mirror_its_edits(packed, mirroring_run, tmp_path):
+    out = tmp_path / "mirroring"
+    assert main(["pack", "--run", str(packed), "--out", str(out), "--mirror_edits"]) == 0
+    assert dataclasses.replace(Config.load(packed), mirror_edits=True) == Config.load(out)
+    pictures = [make_face(3, index).draw(32) for index in range(2)]
+    edited, wanted = (Editor.load(run).swap(*pictures, ["Bangs"]).astype(int) for run in (out, mirroring_run))
+    assert np.abs(edited - wanted).max() <= 1
+    assert (edited != Editor.load(packed).swap(*pictures, ["Bangs"])).any()
 
 
 def test_what_cannot_be_done_with_it_is_told(packed, tmp_path):
