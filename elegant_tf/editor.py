@@ -201,11 +201,13 @@ class Editor:
         lacking = list({keys[index]: index for index in indices if keys[index] not in cache}.values())
         for part in self._parts(len(lacking)):
             codes, skips = self._encode(images[lacking[part]])
+            # The whole batch at once: a tensor is slow to take apart.
+            codes, skips = codes.numpy(), [skip.numpy() for skip in skips]
             self._encoded_images += len(lacking[part])
             for place, index in enumerate(lacking[part]):
                 # Copies: a view would keep the whole batch alive.
-                self._codes.put(keys[index], [codes[place].numpy().copy()])
-                self._skips.put(keys[index], [skip[place].numpy().copy() for skip in skips])
+                self._codes.put(keys[index], [codes[place].copy()])
+                self._skips.put(keys[index], [skip[place].copy() for skip in skips])
 
     def _parts(self, count: int) -> list[slice]:
         size = max(1, PIXELS_AT_ONCE // self.image_size**2)
