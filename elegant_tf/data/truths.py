@@ -70,7 +70,8 @@ def truth_dataset(
 
     Each element: `truth_a`, `truth_b`, `truth_c`, `truth_d` float32 `[N, S, S, 3]` in [-1, 1], A, B and what they
     become; `truth_weights` float32 `[N, n]` in {0, 1}. All pairs are used up, in an order shuffled anew, before any
-    comes again. `flip` mirrors half of the people, together with what they become, by chance.
+    comes again. `flip` mirrors half of the pairs, by chance: both people and what they become, for one beside the mirror
+    image of another would be told to wear bangs that are swept to the other side.
     """
     images = (batch_size, source.image_size, source.image_size, 3)
     order_key = int(np.random.SeedSequence([seed, _ORDER]).generate_state(1, np.uint64)[0])
@@ -79,7 +80,7 @@ def truth_dataset(
     def choose(k: int) -> tuple[np.ndarray, np.ndarray]:
         epochs, offsets = np.divmod(k * batch_size + np.arange(batch_size), len(truths))
         rows = shuffled(offsets, np.full(batch_size, len(truths)), derived_keys(order_key, epochs))
-        flips = np.random.default_rng([seed, _FLIPS, k]).integers(0, 2, (2, batch_size)).astype(bool)
+        flips = np.random.default_rng([seed, _FLIPS, k]).integers(0, 2, batch_size).astype(bool)
         return rows, flips & flip
 
     def load(k: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -88,7 +89,7 @@ def truth_dataset(
             rows, flips = choose(int(k))
             before, after = source.images[truths.people[:, rows]], truths.pictures[:, rows]
             for pictures in (before, after):
-                pictures[flips] = pictures[flips][:, :, ::-1]
+                pictures[:, flips] = pictures[:, flips][:, :, :, ::-1]
             return *before, *after, truths.weights[rows]
 
     def batch(k: tf.Tensor) -> dict[str, tf.Tensor]:
