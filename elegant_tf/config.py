@@ -119,6 +119,9 @@ class Config:
 
     truth_weight: float = _option(0.0, "Weight of drawn right answers, for --data=faces; 0: unpaired, as published.")
     truths_count: int = _option(8000, "How many exchanges between two people to draw, each with both right answers.")
+    truth_attributes: tuple[str, ...] = _option(
+        (), "What those are about, in turn; an attribute named twice is so twice as often; empty: all alike."
+    )
     truth_batch_size: int = _option(
         16, "Exchanges with right answers that the generator is shown at once, over all replicas."
     )
@@ -153,8 +156,9 @@ class Config:
     evaluate_every: int = _option(0, "Steps between evaluations on held-out edits; 0: none.", free=True)
 
     def __post_init__(self) -> None:
-        if isinstance(self.attributes, list):
-            object.__setattr__(self, "attributes", tuple(self.attributes))
+        for name in ("attributes", "truth_attributes"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         self._check_types()
         self._check_choices()
         self._check_sizes()
@@ -185,6 +189,8 @@ class Config:
             raise _wrong("attributes", ",".join(map(str, names)), "one or several different names, separated by commas")
         if len(names) > self.code_channels:
             raise _wrong("attributes", ",".join(names), f"at most {self.code_channels} at this --width and --depth")
+        if strange := [name for name in self.truth_attributes if name not in names]:
+            raise _wrong("truth_attributes", ",".join(map(str, strange)), "some of --attributes=" + ",".join(names))
 
     def _check_sizes(self) -> None:
         if not 2 <= self.depth <= 8:

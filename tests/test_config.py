@@ -133,6 +133,8 @@ def test_celeba_needs_a_folder():
 
 def test_only_drawn_faces_have_right_answers():
     assert Config(truth_weight=1).truth_weight == 1.0
+    with pytest.raises(UserError, match=r"--truth_attributes=Bald: must be some of --attributes=Eyeglasses,Bangs"):
+        Config(truth_attributes=("Bangs", "Bald"))
     with pytest.raises(UserError, match=r"--truth_weight=1\.0: must be 0 for --data=celeba"):
         Config(data="celeba", data_dir="there", truth_weight=1)
 

@@ -38,6 +38,15 @@ def test_every_attribute_is_exchanged_with_its_absence_and_for_another_alike(sou
     assert kinds == sorted((index, *kind) for index in (0, 1) for kind in ((1, 0), (1, 1)) for _ in range(5))
 
 
+def test_an_attribute_named_twice_is_exchanged_twice_as_often(source):
+    first, second = tiny.ATTRIBUTES
+    truths = Truths(source, 24, seed=5, about=(second, first, second))
+    np.testing.assert_array_equal(truths.weights.sum(0), [8, 16])
+    attribute = truths.weights.argmax(1)
+    both = source.labels[truths.people, attribute].all(0)
+    np.testing.assert_array_equal(np.bincount(attribute[both]), [4, 8])
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5])
 def test_pictures_are_of_each_wearing_what_the_other_gives(source, share):
     truths = Truths(source, 8, seed=1, share=share)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
@@ -23,8 +25,8 @@ _CHOICES, _ORDER, _FLIPS = 10, 11, 12
 class Truths:
     """M pairs of a source's people and what they become when they exchange attributes, drawn into memory.
 
-    Pair j is about attribute j mod n: in turns A has it and B has not, or both have it; every other attribute goes
-    along with the chance of `share`, whoever has it. Which people they are is drawn from the seed.
+    Pair j is about attribute j mod n of those it is `about`: in turns A has it and B has not, or both have it; every
+    other attribute goes along with the chance of `share`, whoever has it. Which people they are is drawn from the seed.
 
     `people`: int64 `[2, M]`, images of the source: A and B; `weights`: float32 `[M, n]` in {0, 1}, what is exchanged;
     `pictures`: uint8 `[2, M, S, S, 3]`, the right answers: C, who is A with what B has, and D, who is B with A's.
@@ -34,15 +36,24 @@ class Truths:
         count: M, at least 1.
         seed: 0 or more.
         share: 0 to 1.
+        about: attributes of the source, one more often the more often it is named; empty: all alike.
         workers: processes that draw; None: one for each CPU if that pays.
     """
 
     def __init__(
-        self, source: FacesSource, count: int, seed: int, share: float = 0.0, workers: int | None = None
+        self,
+        source: FacesSource,
+        count: int,
+        seed: int,
+        share: float = 0.0,
+        about: Sequence[str] = (),
+        workers: int | None = None,
     ) -> None:
         random = np.random.default_rng([seed, _CHOICES])
         labels, names = source.labels, source.attributes
-        turns, attributes = np.divmod(np.arange(count), len(names))
+        columns = np.array([names.index(name) for name in about or names])
+        turns, places = np.divmod(np.arange(count), len(columns))
+        attributes = columns[places]
         self.people = np.empty((2, count), np.int64)
         for attribute in range(len(names)):
             for kind, sides in enumerate(_KINDS):
@@ -70,8 +81,8 @@ def truth_dataset(
 
     Each element: `truth_a`, `truth_b`, `truth_c`, `truth_d` float32 `[N, S, S, 3]` in [-1, 1], A, B and what they
     become; `truth_weights` float32 `[N, n]` in {0, 1}. All pairs are used up, in an order shuffled anew, before any
-    comes again. `flip` mirrors half of the pairs, by chance: both people and what they become, for one beside the mirror
-    image of another would be told to wear bangs that are swept to the other side.
+    comes again. `flip` mirrors half of the pairs, by chance: both people and what they become, for one beside the
+    mirror image of another would be told to wear bangs that are swept to the other side.
     """
     images = (batch_size, source.image_size, source.image_size, 3)
     order_key = int(np.random.SeedSequence([seed, _ORDER]).generate_state(1, np.uint64)[0])

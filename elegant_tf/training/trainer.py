@@ -70,7 +70,9 @@ class Trainer:
         self._strategy = make_strategy(config)
         self._truths = None
         if config.truth_weight:
-            self._truths = Truths(self._source, config.truths_count, config.seed, config.exchange_share)
+            self._truths = Truths(
+                self._source, config.truths_count, config.seed, config.exchange_share, config.truth_attributes
+            )
         keras.utils.set_random_seed(config.seed)
         with self._strategy.scope():
             self.learner = Learner(config, self._strategy.num_replicas_in_sync)
