@@ -129,10 +129,14 @@ class Config:
         1, "Times that it is in an update: once with the pairs, and before on right answers alone."
     )
     truth_floor: float = _option(
-        0.01, "Added to what a picture lacks, in units of which its error counts: the less, the more small changes do."
+        0.01,
+        "Added to what a picture lacks, in units of which its error counts: the less, the more small changes do.",
+        free=True,
     )
     truth_kept_weight: float = _option(
-        1.0, "What errors count where a right answer keeps the picture: the less, the bolder edits are, and leak more."
+        1.0,
+        "What errors count where a right answer keeps the picture: the less, the bolder edits are, and leak more.",
+        free=True,
     )
     truth_absolute: int = _option(
         0, "Last of all steps, in which errors against right answers count by size, not by its square.", free=True
