@@ -215,6 +215,8 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--classifier", metavar="DIR", help=what)
     what = "also the distances of the paper's table, by InceptionV3: keras (downloads its weights), or a file of them"
     parser.add_argument("--inception", default="", metavar="WEIGHTS", help=what)
+    what = "edits per attribute and direction for distances, at most (default: 500, with --inception 5000)"
+    parser.add_argument("--distance_count", type=int, metavar="N", help=what)
     what = "folder of dlib's two models: also by them, whether people stayed the same (needs 'elegant-tf[identity]')"
     parser.add_argument("--face_models", metavar="DIR", help=what)
     parser.add_argument("--step", type=int, metavar="N", help="an older checkpoint (default: the newest)")

@@ -33,7 +33,7 @@ def written(tmp_path_factory):
 
 
 def test_evaluate_writes_table_json_and_picture(tiny_run, tmp_path):
-    report = evaluate(tiny_run, count=2, out=tmp_path)
+    report = evaluate(tiny_run, count=2, out=tmp_path, distance_count=60)
     assert [(s.attribute, s.direction, s.count) for s in report.scores] == [
         (name, direction, 2) for name in NAMES for direction in DIRECTIONS
     ]
@@ -52,7 +52,8 @@ def test_evaluate_writes_table_json_and_picture(tiny_run, tmp_path):
     assert saved["reconstruction"]["psnr"] > 5
     assert np.shape(saved["leakage"]["against_truth"]) == (3, 3)
     assert saved["identity"]["the classifier's features"]["wanted"] > 0
-    assert len(saved["distances"]["the classifier's features"]) == 12
+    assert [row["count"] for row in saved["distances"]["the classifier's features"]] == [60] * 12
+    assert saved["settings"]["distance_count"] == 60
     page, markdown = (path.read_text(encoding="utf-8") for path in (report.html_path, report.markdown_path))
     for table in report.tables:
         assert f"<h2>{html.escape(table.title)}</h2>" in page
@@ -237,5 +238,7 @@ def test_without_right_answers_all_that_needs_none_is_measured(photos_run):
 def test_mistakes_of_the_judge_are_told(photos_run, tmp_path):
     with pytest.raises(UserError, match="--classifier=nowhere: no such directory"):
         evaluate(photos_run, classifier="nowhere")
+    with pytest.raises(UserError, match="--distance_count=49: must be 50 or more"):
+        evaluate(photos_run, distance_count=49)
     with pytest.raises(UserError, match=r"weights\.h5"):
         evaluate(photos_run, inception=str(tmp_path / "weights.h5"))

@@ -24,10 +24,12 @@ from elegant_tf.evaluation.reconstruction import Reconstruction, evaluate_recons
 from elegant_tf.evaluation.scorecard import Score, mean_score, scorecard
 from elegant_tf.evaluation.triples import Triples
 
-# Of each kind: edits in a line-up, combinations, edits whose distance to real pictures is taken; and in all: edits that
-# are interpolated, pictures that are reconstructed.
-LINEUPS, COMBINATIONS, DISTANCE_EDITS = 32, 100, 1000
+# Of each kind: edits in a line-up, combinations; and in all: edits that are interpolated, pictures that are
+# reconstructed.
+LINEUPS, COMBINATIONS = 32, 100
 INTERPOLATIONS, RECONSTRUCTIONS = 60, 400
+# Edits per attribute and direction whose distance to real pictures is taken.
+DISTANCE_EDITS = 500
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def measure(
     source: Source | None = None,
     extractors: Mapping[str, Extract] | None = None,
     describers: Mapping[str, Describe] | None = None,
+    distance_count: int = DISTANCE_EDITS,
 ) -> tuple[Measurements, np.ndarray]:
     """Edits and judges; also returns the edited images, uint8 `[M, S, S, 3]`.
 
@@ -110,6 +113,7 @@ def measure(
         source: held-out pictures, for distances by the features of `extractors`.
         extractors: by name.
         describers: by name, of people, for identity.
+        distance_count: edits per attribute and direction whose distance is taken, at most.
     """
     edited = edit_all(editor, edits)
     known = isinstance(edits, Triples)
@@ -123,7 +127,7 @@ def measure(
         leakage=_leakage(classifier, edits, edited) if classifier else None,
         identity={name: _identity(describe, edits, edited) for name, describe in (describers or {}).items()},
         distances={
-            name: distances(editor, source, extract, DISTANCE_EDITS, config.seed)
+            name: distances(editor, source, extract, distance_count, config.seed)
             for name, extract in (extractors or {}).items()
         },
     )

@@ -18,11 +18,12 @@ from elegant_tf.data.sources import Source, open_source
 from elegant_tf.editor import Editor
 from elegant_tf.errors import UserError
 from elegant_tf.evaluation.classifier import AttributeClassifier
+from elegant_tf.evaluation.distances import LEAST_IMAGES
 from elegant_tf.evaluation.distribution import LEAST_POOL, Extract
 from elegant_tf.evaluation.edits import Edits, sample_edits
 from elegant_tf.evaluation.identity import RECOGNITION_MODEL, SHAPE_PREDICTOR, Describe, FaceDescriber
 from elegant_tf.evaluation.inception import Inception
-from elegant_tf.evaluation.measurements import Measurements, measure
+from elegant_tf.evaluation.measurements import DISTANCE_EDITS, Measurements, measure
 from elegant_tf.evaluation.page import make_page
 from elegant_tf.evaluation.scorecard import Score
 from elegant_tf.evaluation.sheet import draw_cases, draw_sheet
@@ -35,6 +36,8 @@ from elegant_tf.training.summary import EVALUATIONS_FILE
 COUNT = 64
 CLASSIFIER_DIR = "classifier"
 HELD_OUT_FACES = 2000
+# More than Inception has features, 2,048, which its Fréchet distance needs.
+INCEPTION_EDITS = 5000
 
 _FILE = "scorecard"
 
@@ -81,6 +84,7 @@ def evaluate(
     inception: str = "",
     step: int | None = None,
     face_models: str | os.PathLike[str] | None = None,
+    distance_count: int | None = None,
 ) -> Report:
     """Edits held-out pictures with a run's newest checkpoint and judges the results.
 
@@ -98,10 +102,16 @@ def evaluate(
         inception: `keras` or a file of InceptionV3's weights, for the distances of the paper's table; empty: none.
         step: that of an older checkpoint.
         face_models: a folder with dlib's models, to judge also by them whether people stayed who they are; None: not.
+        distance_count: edits per attribute and direction whose distance from real pictures is taken, at most; None:
+            `INCEPTION_EDITS` with `inception`, else `DISTANCE_EDITS`.
 
     Raises:
         UserError: no run or checkpoint there, nothing to evaluate on, or files that cannot be read or written.
     """
+    if distance_count is None:
+        distance_count = INCEPTION_EDITS if inception else DISTANCE_EDITS
+    if distance_count < LEAST_IMAGES:
+        raise UserError(f"--distance_count={distance_count}: must be {LEAST_IMAGES} or more")
     config = Config.load(run_dir)
     extractors: dict[str, Extract] = {"Inception": Inception(inception)} if inception else {}
     describers: dict[str, Describe] = {"dlib": _face_describer(Path(face_models))} if face_models else {}
@@ -114,12 +124,13 @@ def evaluate(
     if judge and _is_enough(source):
         extractors["the classifier's features"] = judge.features
     edits = load_triples(config, data_dir, count) if known else sample_edits(source, count, config.seed)
-    measurements, edited = measure(editor, config, edits, judge, source, extractors, describers)
+    measurements, edited = measure(editor, config, edits, judge, source, extractors, describers, distance_count)
     settings = {
         "evaluated_on": str(data_dir or config.data_dir or config.data),
         "count": count,
         "classifier": judge.settings if judge else None,
         "inception": inception,
+        "distance_count": distance_count,
         "face_models": str(face_models or ""),
         **dataclasses.asdict(config),
     }
