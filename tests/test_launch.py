@@ -30,6 +30,7 @@ OTHERS = {
     "data": "celeba",
     "data_dir": "some where",
     "attributes": ("Male", "Young"),
+    "truth_attributes": ("Male", "Male"),
     "attribute_schedule": "mixed",
     "match_attributes": "all",
     "reconstruction_norm": "l1",
