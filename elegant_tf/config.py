@@ -107,7 +107,7 @@ class Config:
     carrier_share: float = _option(
         0.25, "How often what gives a style back is the image it was moved to; else its own."
     )
-    exemplar_shift: int = _option(3, "Pixels by which an image is shifted to give its own style back; 0: nor mirrored.")
+    exemplar_shift: int = _option(3, "Pixels by which an image is shifted at most to give its own style back.")
     restoration_noise: float = _option(0.0, "Noise on edited images to which something is given back.")
     restoration_ramp_updates: int = _option(0, "Updates over which the weights of both grow to their full value.")
     residual_weight: float = _option(0.0, "Weight of the mean absolute residual of edited images.")

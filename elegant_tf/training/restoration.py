@@ -12,7 +12,7 @@ from elegant_tf.latent import exchange
 from elegant_tf.model import Elegant
 
 # Random streams, beside those that are the update's own.
-NOISE, CARRIER_NOISE, RESTYLED_NOISE, SHIFTS, MIRRORS, CARRIERS, RESTYLE_CARRIERS = 0, 1, 3, 4, 5, 6, 7
+NOISE, CARRIER_NOISE, RESTYLED_NOISE, SHIFTS, CARRIERS, RESTYLE_CARRIERS = 0, 1, 3, 4, 6, 7
 
 Seed = Callable[[int], tf.Tensor]
 
@@ -34,8 +34,8 @@ class Restoration:
     Args:
         generator: what edits.
         noise: standard deviation of the noise.
-        shift: pixels by which A is shifted at most, and mirrored by chance, to be its own exemplar: its style is to be
-            read wherever it is.
+        shift: pixels by which A is shifted at most to be its own exemplar: its style is to be read wherever it is. Not
+            mirrored: bangs swept to one side are not to be given by the sight of bangs swept to the other.
         carrier_share: how often D, who wears what A had, is the exemplar instead. That alone teaches D to wear it.
         seed: from a stream's number to the int64 `[2]` seed of its numbers in this update.
     """
@@ -95,7 +95,7 @@ class Restoration:
 
     def _exemplars(self, a: tf.Tensor, d: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Codes of A, out of place, and of D."""
-        moved = shift_and_mirror(a, self._shift, self._seed(SHIFTS), self._seed(MIRRORS)) if self._shift else a
+        moved = shifted(a, self._shift, self._seed(SHIFTS)) if self._shift else a
         codes, _ = self._generator.encode(tf.concat([moved, self._noisy(d, CARRIER_NOISE)], 0), training=True)
         shown, carried = tf.split(codes, 2)
         return shown, carried
@@ -132,12 +132,10 @@ def next_alike(attribute: tf.Tensor) -> tf.Tensor:
     return tf.argmin(distance + count * tf.cast(attribute[None] != attribute[:, None], tf.int32), axis=1)
 
 
-def shift_and_mirror(images: tf.Tensor, most: int, shift_seed: tf.Tensor, mirror_seed: tf.Tensor) -> tf.Tensor:
-    """Images `[N, S, S, 3]`, each shifted by up to `most` pixels, its border reflected, and by chance mirrored."""
+def shifted(images: tf.Tensor, most: int, seed: tf.Tensor) -> tf.Tensor:
+    """Images `[N, S, S, 3]`, each shifted by up to `most` pixels, its border reflected."""
     count, size = tf.shape(images)[0], images.shape[1]
     padded = tf.pad(images, [[0, 0], [most, most], [most, most], [0, 0]], "REFLECT")
-    offsets = tf.random.stateless_uniform([2, count, 1], shift_seed, 0, 2 * most + 1, tf.int32)
-    places = tf.range(size)[None]
-    mirrored = tf.random.stateless_uniform([count, 1], mirror_seed) < 0.5
-    rows, columns = offsets[0] + places, offsets[1] + tf.where(mirrored, places[:, ::-1], places)
+    offsets = tf.random.stateless_uniform([2, count, 1], seed, 0, 2 * most + 1, tf.int32)
+    rows, columns = tf.unstack(offsets + tf.range(size))
     return tf.gather(tf.gather(padded, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
