@@ -1,0 +1,161 @@
+"""What each choice of `modern` is worth: trains it without one choice at a time, for the same minutes, and scores all.
+
+    python benchmarks/ablation.py --minutes 10 --out runs/ablation
+    python benchmarks/ablation.py --out runs/ablation --trials modern no_r1 --seeds 1 2
+
+Each trial is `train.py` with the options below in a process of its own on one core, as many at once as there are
+cores. What is scored is the last checkpoint, on the same held-out people whatever the trial and its seed. Writes
+`ablation.json` and prints tables; trials that are in it already are not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+
+ROOT = Path(__file__).resolve().parent.parent
+BASE = "modern"
+TRIALS: Mapping[str, Sequence[str]] = {
+    BASE: [],
+    "planes": ["--conditioning=planes"],
+    "no_mismatch": ["--mismatch_weight=0"],
+    "no_r1": ["--r1_weight=0"],
+    "no_restoration": ["--restoration_weight=0"],
+    "no_restyle": ["--restyle_weight=0"],
+    "no_carrier": ["--carrier_share=0"],
+    "no_shift": ["--exemplar_shift=0"],
+    "no_noise": ["--restoration_noise=0"],
+    "no_ramp": ["--restoration_ramp_updates=0"],
+    "no_residual": ["--residual_weight=0"],
+    "no_average": ["--ema_half_life=0"],
+    "no_flip": ["--noflip"],
+    "adam": ["--optimizer=adam", "--learning_rate=8e-4"],
+    "cycle": ["--attribute_schedule=cycle"],
+    "exchange_more": ["--exchange_share=0.2"],
+    "matched": ["--match_attributes=all"],
+    "depth_5": ["--depth=5"],
+    "width_40": ["--width=40"],
+    "l1": ["--reconstruction_norm=l1", "--reconstruction_weight=1"],
+}
+COMMON = ["--preset=modern", "--steps=1000000", "--checkpoint_every=100000", "--checkpoints_kept=1", "--sample_every=0"]
+# Held-out people of a seed that no trial trains with.
+PEOPLE_SEED = 1000
+COLUMNS = ("realised", "leak", "restyled", "updates")
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    path = arguments.out / "ablation.json"
+    scores = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    runs = [(name, seed) for seed in arguments.seeds for name in arguments.trials if key(name, seed) not in scores]
+    for name, seed in trained(runs, arguments):
+        scores[key(name, seed)] = score(arguments.out / key(name, seed), arguments.count)
+        print(key(name, seed), scores[key(name, seed)], flush=True)
+        path.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+    print_table(scores)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=20.0, help="of training, a trial")
+    parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
+    parser.add_argument("--count", type=int, default=32, help="held-out edits per attribute and direction")
+    parser.add_argument("--trials", nargs="+", default=list(TRIALS), choices=list(TRIALS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--more", nargs="+", default=[], metavar="FLAG=VALUE", help="options that all trials have")
+    return parser.parse_args()
+
+
+def key(name: str, seed: int) -> str:
+    return f"{name}.{seed}"
+
+
+def trained(runs: Sequence[tuple[str, int]], arguments: argparse.Namespace) -> Iterator[tuple[str, int]]:
+    """Trains all, one on each core at a time; each run when it is done, in their order."""
+    cores: SimpleQueue[int] = SimpleQueue()
+    usable = sorted(os.sched_getaffinity(0))
+    for core in usable:
+        cores.put(core)
+
+    def work(run: tuple[str, int]) -> tuple[str, int]:
+        core = cores.get()
+        try:
+            train(*run, arguments, core)
+        finally:
+            cores.put(core)
+        return run
+
+    with ThreadPoolExecutor(len(usable)) as pool:
+        yield from pool.map(work, runs)
+
+
+def train(name: str, seed: int, arguments: argparse.Namespace, core: int) -> None:
+    run_dir = (arguments.out / key(name, seed)).resolve()
+    if run_dir.exists():
+        raise SystemExit(f"{run_dir} is of a trial that was not finished: remove it to have that made again")
+    command = ["taskset", "-c", str(core), sys.executable, str(ROOT / "train.py"), f"--run_dir={run_dir}"]
+    command += [*COMMON, f"--seed={seed}", f"--max_minutes={arguments.minutes}", *TRIALS[name]]
+    command += [f"--{option}" for option in arguments.more]
+    log_path = run_dir.parent / f"{run_dir.name}.log"
+    began = time.monotonic()
+    with open(log_path, "w", encoding="utf-8") as log:
+        done = subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+    if done.returncode:
+        raise SystemExit(f"{run_dir.name}: train.py failed, see {log_path}")
+    print(f"{key(name, seed)}: {(time.monotonic() - began) / 60:.1f} minutes with start and scorecard", flush=True)
+
+
+def score(run_dir: Path, count: int) -> dict[str, float]:
+    """What edits that add or remove realise and leak, what restyling realises, and the updates made."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.path.insert(0, str(ROOT))
+    from elegant_tf.config import Config
+    from elegant_tf.editor import Editor
+    from elegant_tf.evaluation.edits import edit_all
+    from elegant_tf.evaluation.scorecard import mean_score, scorecard
+    from elegant_tf.evaluation.triples import draw_triples
+    from elegant_tf.training.checkpoint import checkpoint_steps
+
+    editor, config = Editor.load(run_dir), Config.load(run_dir)
+    triples = draw_triples(PEOPLE_SEED, editor.attributes, config.image_size, count)
+    rows = scorecard(triples, edit_all(editor, triples))
+    changed = mean_score([row for row in rows if row.direction != "restyle"])
+    restyled = mean_score([row for row in rows if row.direction == "restyle"])
+    updates = checkpoint_steps(run_dir)[-1] * config.updates_per_step
+    return {"realised": changed.realised, "leak": changed.leak, "restyled": restyled.realised, "updates": updates}
+
+
+def print_table(scores: Mapping[str, Mapping[str, float]]) -> None:
+    """Every trial, the mean of its seeds, and by how much it is ahead of `modern` with the same seeds."""
+    print(f"\n{'':16s} seeds  realised    leak  restyled  updates   ahead of {BASE} in realised, in restyled")
+    for name in TRIALS:
+        seeds = sorted(int(entry.rpartition(".")[2]) for entry in scores if entry.rpartition(".")[0] == name)
+        if not seeds:
+            continue
+        means = {column: mean([scores[key(name, seed)][column] for seed in seeds]) for column in COLUMNS}
+        common = [seed for seed in seeds if key(BASE, seed) in scores]
+        ahead = {
+            column: mean([scores[key(name, seed)][column] - scores[key(BASE, seed)][column] for seed in common])
+            for column in ("realised", "restyled")
+        }
+        print(
+            f"{name:16s} {len(seeds):5d} {means['realised']:9.3f} {means['leak']:7.2f} {means['restyled']:9.3f} "
+            f"{means['updates']:8.0f}   {ahead['realised']:+.3f}, {ahead['restyled']:+.3f}"
+        )
+
+
+def mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else float("nan")
+
+
+if __name__ == "__main__":
+    main()
