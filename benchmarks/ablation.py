@@ -1,11 +1,11 @@
-"""What each choice of `modern` is worth: trains it without one choice at a time, for the same minutes, and scores all.
+"""What each choice of `modern` is worth: trains it with one changed at a time, for the same minutes, and scores all.
 
     python benchmarks/ablation.py --minutes 10 --out runs/ablation
     python benchmarks/ablation.py --out runs/ablation --trials modern no_r1 --seeds 1 2
 
 Each trial is `train.py` with the options below in a process of its own on one core, as many at once as there are
 cores. What is scored is the last checkpoint, on the same held-out people whatever the trial and its seed. Writes
-`ablation.json` and prints tables; trials that are in it already are not made again.
+`ablation.json` and prints a table; trials that are in it already are not made again.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
+from statistics import fmean
 
 ROOT = Path(__file__).resolve().parent.parent
-BASE = "modern"
 TRIALS: Mapping[str, Sequence[str]] = {
-    BASE: [],
+    "modern": [],
     "planes": ["--conditioning=planes"],
     "no_mismatch": ["--mismatch_weight=0"],
     "no_r1": ["--r1_weight=0"],
@@ -55,12 +55,14 @@ def main() -> None:
     arguments = parse_arguments()
     arguments.out.mkdir(parents=True, exist_ok=True)
     path = arguments.out / "ablation.json"
-    scores = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    settings = {"minutes": arguments.minutes, "count": arguments.count, "more": arguments.more}
+    scores = read_scores(path, settings)
     runs = [(name, seed) for seed in arguments.seeds for name in arguments.trials if key(name, seed) not in scores]
     for name, seed in trained(runs, arguments):
         scores[key(name, seed)] = score(arguments.out / key(name, seed), arguments.count)
         print(key(name, seed), scores[key(name, seed)], flush=True)
-        path.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps({"settings": settings, "scores": scores}, indent=1)
+        path.write_text(text + "\n", encoding="utf-8")
     print_table(scores)
 
 
@@ -73,6 +75,16 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--more", nargs="+", default=[], metavar="FLAG=VALUE", help="options that all trials have")
     return parser.parse_args()
+
+
+def read_scores(path: Path, settings: Mapping[str, object]) -> dict[str, dict[str, float]]:
+    """Scores of earlier calls by trial, which must have been made alike."""
+    if not path.exists():
+        return {}
+    earlier = json.loads(path.read_text(encoding="utf-8"))
+    if earlier["settings"] != settings:
+        raise SystemExit(f"{path} was made with {earlier['settings']}, not {settings}: give another --out")
+    return earlier["scores"]
 
 
 def key(name: str, seed: int) -> str:
@@ -100,6 +112,9 @@ def trained(runs: Sequence[tuple[str, int]], arguments: argparse.Namespace) -> I
 
 def train(name: str, seed: int, arguments: argparse.Namespace, core: int) -> None:
     run_dir = (arguments.out / key(name, seed)).resolve()
+    if (run_dir / "scorecard.json").exists():  # train.py writes it last.
+        print(f"{run_dir.name}: found, not trained again")
+        return
     if run_dir.exists():
         raise SystemExit(f"{run_dir} is of a trial that was not finished: remove it to have that made again")
     command = ["taskset", "-c", str(core), sys.executable, str(ROOT / "train.py"), f"--run_dir={run_dir}"]
@@ -111,7 +126,7 @@ def train(name: str, seed: int, arguments: argparse.Namespace, core: int) -> Non
         done = subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
     if done.returncode:
         raise SystemExit(f"{run_dir.name}: train.py failed, see {log_path}")
-    print(f"{key(name, seed)}: {(time.monotonic() - began) / 60:.1f} minutes with start and scorecard", flush=True)
+    print(f"{run_dir.name}: {(time.monotonic() - began) / 60:.1f} minutes with start and scorecard", flush=True)
 
 
 def score(run_dir: Path, count: int) -> dict[str, float]:
@@ -135,26 +150,17 @@ def score(run_dir: Path, count: int) -> dict[str, float]:
 
 
 def print_table(scores: Mapping[str, Mapping[str, float]]) -> None:
-    """Every trial, the mean of its seeds, and by how much it is ahead of `modern` with the same seeds."""
-    print(f"\n{'':16s} seeds  realised    leak  restyled  updates   ahead of {BASE} in realised, in restyled")
+    """Every trial, the mean of its seeds."""
+    print(f"\n{'':16s} seeds  realised    leak  restyled  updates")
     for name in TRIALS:
         seeds = sorted(int(entry.rpartition(".")[2]) for entry in scores if entry.rpartition(".")[0] == name)
         if not seeds:
             continue
-        means = {column: mean([scores[key(name, seed)][column] for seed in seeds]) for column in COLUMNS}
-        common = [seed for seed in seeds if key(BASE, seed) in scores]
-        ahead = {
-            column: mean([scores[key(name, seed)][column] - scores[key(BASE, seed)][column] for seed in common])
-            for column in ("realised", "restyled")
-        }
+        means = {column: fmean(scores[key(name, seed)][column] for seed in seeds) for column in COLUMNS}
         print(
             f"{name:16s} {len(seeds):5d} {means['realised']:9.3f} {means['leak']:7.2f} {means['restyled']:9.3f} "
-            f"{means['updates']:8.0f}   {ahead['realised']:+.3f}, {ahead['restyled']:+.3f}"
+            f"{means['updates']:8.0f}"
         )
-
-
-def mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else float("nan")
 
 
 if __name__ == "__main__":
