@@ -1,7 +1,7 @@
 """What each choice of `modern` is worth: trains it with one changed at a time, for the same minutes, and scores all.
 
     python benchmarks/ablation.py --minutes 10 --out runs/ablation
-    python benchmarks/ablation.py --out runs/ablation --trials modern no_r1 --seeds 1 2
+    python benchmarks/ablation.py --minutes 10 --out runs/ablation --trials modern no_r1 --seeds 1 2
 
 Each trial is `train.py` with the options below in a process of its own on one core, as many at once as there are
 cores. What is scored is the last checkpoint, on the same held-out people whatever the trial and its seed. Writes
