@@ -122,6 +122,7 @@ class Config:
     truth_attributes: tuple[str, ...] = _option(
         (), "What those are about, in turn; an attribute named twice is so twice as often; empty: all alike."
     )
+    truth_restyle_share: float = _option(0.5, "Share of them in which both people have it; in the others one has.")
     truth_batch_size: int = _option(
         16, "Exchanges with right answers that the generator is shown at once, over all replicas."
     )
@@ -240,7 +241,7 @@ class Config:
         ):
             if getattr(self, name) < 0:
                 raise _wrong(name, getattr(self, name), "0 or more")
-        for name in ("exchange_share", "carrier_share"):
+        for name in ("exchange_share", "carrier_share", "truth_restyle_share"):
             if getattr(self, name) > 1:
                 raise _wrong(name, getattr(self, name), "0 to 1")
         if self.exemplar_shift >= self.image_size:

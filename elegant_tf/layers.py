@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from elegant_tf.normalizing import normalized, unit
 from elegant_tf.patches import overlap_add, patches
 
 KERNEL_STDDEV = 0.02
-SQUARED_NORM_FLOOR = 1e-24
 # Kernels that see or make pictures or scores have fewer channels than this on one side.
 LEAST_HIDDEN_CHANNELS = 12
 
@@ -43,6 +43,11 @@ def is_hidden(kernel_shape: Sequence[int]) -> bool:
     return len(kernel_shape) == 4 and min(kernel_shape[2:]) >= LEAST_HIDDEN_CHANNELS
 
 
+def trains_on_cpu(inputs: tf.Tensor, training: bool) -> bool:
+    """Whether to compute in the ways that are faster to train on a CPU; export, any size and GPUs want plain layers."""
+    return bool(training) and None not in inputs.shape[1:] and not _has_gpu()
+
+
 def _has_gpu() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
@@ -61,11 +66,12 @@ class Normalization(keras.layers.Layer):
         self.beta = self.add_weight(name="beta", shape=(1,), initializer="zeros", autocast=False)
         self.built = True
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         x = tf.cast(inputs, self.variable_dtype)
-        squared_norm = tf.reduce_sum(x * x, axis=-1, keepdims=True)
-        # This form, not tf.norm: its gradient is finite at zero, and TFLite fuses it to L2_NORMALIZATION.
-        y = x * tf.math.rsqrt(tf.maximum(squared_norm, SQUARED_NORM_FLOOR)) * self.alpha + self.beta
+        if trains_on_cpu(x, training):
+            y = normalized(x, tf.convert_to_tensor(self.alpha), tf.convert_to_tensor(self.beta))
+        else:
+            y = unit(x) * self.alpha + self.beta
         return tf.cast(y, self.compute_dtype)
 
 
@@ -90,10 +96,6 @@ class _StridedConvolution(keras.layers.Layer):
             name="convolution",
         )
 
-    def _as_product(self, inputs: tf.Tensor, training: bool) -> bool:
-        """Whether to go by `patches`: faster to train on a CPU; export, any size and GPUs want the convolution."""
-        return bool(training) and None not in inputs.shape[1:] and not _has_gpu()
-
     def _product_dtype(self) -> str:
         hidden = is_hidden(self.convolution.kernel.shape)
         return getattr(self.dtype_policy, "product_dtype", self.compute_dtype) if hidden else self.compute_dtype
@@ -116,7 +118,7 @@ class Downsample(_StridedConvolution):
         self.built = True
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        if not self._as_product(inputs, training) or inputs.shape[1] % 2 or inputs.shape[2] % 2:
+        if not trains_on_cpu(inputs, training) or inputs.shape[1] % 2 or inputs.shape[2] % 2:
             return self.convolution(self.padding(inputs))
         dtype = self._product_dtype()
         kernel = tf.reshape(tf.cast(self.convolution.kernel, dtype), [-1, self.filters])
@@ -139,7 +141,7 @@ class Upsample(_StridedConvolution):
         self.built = True
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        if not self._as_product(inputs, training):
+        if not trains_on_cpu(inputs, training):
             return self.cropping(self.convolution(inputs))
         dtype, (_, height, width, channels) = self._product_dtype(), inputs.shape
         kernel = tf.reshape(tf.cast(self.convolution.kernel, dtype), [-1, channels])

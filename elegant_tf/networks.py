@@ -68,7 +68,7 @@ class Encoder(_Network):
         """Encodes `[N, S, S, 3]` in [-1, 1]: the code `[N, S/2^depth, S/2^depth, C]` and the skips, largest first."""
         x, outputs = images, []
         for down, normalization in zip(self.downs, self.normalizations, strict=True):
-            x = tf.nn.leaky_relu(normalization(down(x, training=training)), LEAK)
+            x = tf.nn.leaky_relu(normalization(down(x, training=training), training=training), LEAK)
             outputs.append(x)
         return outputs[-1], outputs[:-1]
 
@@ -121,7 +121,7 @@ class Decoder(_Network):
     def _go_on(self, x: tf.Tensor, skips: Sequence[tf.Tensor], training: bool) -> tf.Tensor:
         """From the first transposed convolution's result to the residual."""
         for up, normalization, skip in zip(self.ups[1:], self.normalizations, reversed(skips), strict=True):
-            x = up(tf.nn.relu(normalization(x)) + skip, training=training)
+            x = up(tf.nn.relu(normalization(x, training=training)) + skip, training=training)
         return 2.0 * tf.tanh(tf.cast(x, self.variable_dtype))
 
 
@@ -177,6 +177,6 @@ class Discriminator(_Network):
 
     def _score(self, x: tf.Tensor, training: bool) -> tf.Tensor:
         for down, normalization in zip(self.downs, self.normalizations, strict=True):
-            x = tf.nn.leaky_relu(normalization(down(x, training=training)), LEAK)
+            x = tf.nn.leaky_relu(normalization(down(x, training=training), training=training), LEAK)
         x = tf.reshape(x, [tf.shape(x)[0], self.dense.kernel.shape[0]])
         return tf.cast(self.dense(x), self.variable_dtype)

@@ -108,6 +108,7 @@ def test_save_and_load(tmp_path_factory, config):
         ("faces_count", 3),
         ("truths_count", 0),
         ("carrier_share", 1.5),
+        ("truth_restyle_share", 1.1),
         ("exemplar_shift", -1),
         ("exemplar_shift", 256),
         ("truth_batch_size", 0),

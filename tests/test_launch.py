@@ -43,6 +43,7 @@ OTHERS = {
     "adam_beta1": 0.25,
     "adam_beta2": 0.75,
     "carrier_share": 0.5,
+    "truth_restyle_share": 0.25,
 }
 
 

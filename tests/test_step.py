@@ -273,8 +273,9 @@ def test_both_ways_to_take_labels_in_learn_from_mismatches(conditioning):
     batch = tiny.batch(config)
     update = tf.function(learner.update)
     learner.generator_optimizer.apply = nothing
-    losses = [float(update(batch)["discriminator"]) for _ in range(30)]
-    assert losses[-1] < 0.9 * losses[0]
+    losses = [float(update(batch)["discriminator"]) for _ in range(60)]
+    # Not the last one alone: at this rate it goes up and down by chance.
+    assert np.mean(losses[-10:]) < 0.9 * losses[0]
 
 
 def test_updates_are_counted():

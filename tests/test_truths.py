@@ -47,6 +47,14 @@ def test_an_attribute_named_twice_is_exchanged_twice_as_often(source):
     np.testing.assert_array_equal(np.bincount(attribute[both]), [4, 8])
 
 
+@pytest.mark.parametrize(("share", "both"), [(0.0, 0), (0.25, 3), (0.7, 8), (1.0, 12)])
+def test_a_share_is_of_two_who_both_have_it(source, share, both):
+    truths = Truths(source, 24, seed=5, restyle_share=share)
+    attribute = truths.weights.argmax(1)
+    found = source.labels[truths.people, attribute].all(0)
+    np.testing.assert_array_equal(np.bincount(attribute[found], minlength=2), [both, both])
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5])
 def test_pictures_are_of_each_wearing_what_the_other_gives(source, share):
     truths = Truths(source, 8, seed=1, share=share)
@@ -74,15 +82,23 @@ def test_batches_hold_each_pair_once_an_epoch(source, truths):
 
 
 def _rows(source, truths, batches):
-    """Which pair each example is, by its four pictures."""
+    """Which pair each example is, by its four pictures, told forward or backward."""
     columns = (*source.images[truths.people], *truths.pictures)
     wanted = np.stack([to_float(column.astype(np.float32)) for column in columns], 1)
     shown = np.concatenate([np.stack([batch[name] for name in PICTURES], 1) for batch in batches])
     rows = []
     for pictures in shown:
-        matching = [row for row in np.flatnonzero((wanted == pictures).all((1, 2, 3, 4))) if row not in rows]
+        told = [(wanted == seen).all((1, 2, 3, 4)) for seen in (pictures, np.roll(pictures, 2, axis=0))]
+        matching = [row for row in np.flatnonzero(told[0] | told[1]) if row not in rows]
         rows.append(int(matching[0]))
     return rows
+
+
+def test_some_pairs_are_told_backward(source, truths):
+    before = {source.images[person].tobytes() for person in truths.people.ravel()}
+    first = np.concatenate([batch["truth_a"] for batch in elements(source, truths, 20)])
+    forward = [np.rint((image + 1) * 127.5).astype(np.uint8).tobytes() in before for image in first]
+    assert 0 < sum(forward) < len(forward)
 
 
 def test_batches_go_on_from_any_number(source, truths):

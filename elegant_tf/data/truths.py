@@ -25,8 +25,8 @@ _CHOICES, _ORDER, _FLIPS = 10, 11, 12
 class Truths:
     """M pairs of a source's people and what they become when they exchange attributes, drawn into memory.
 
-    Pair j is about attribute j mod n of those it is `about`: in turns A has it and B has not, or both have it; every
-    other attribute goes along with the chance of `share`, whoever has it. Which people they are is drawn from the seed.
+    Pair j is about attribute j mod n of those it is `about`: both have it, or A has it and B has not; every other
+    attribute goes along with the chance of `share`, whoever has it. Which people they are is drawn from the seed.
 
     `people`: int64 `[2, M]`, images of the source: A and B; `weights`: float32 `[M, n]` in {0, 1}, what is exchanged;
     `pictures`: uint8 `[2, M, S, S, 3]`, the right answers: C, who is A with what B has, and D, who is B with A's.
@@ -37,6 +37,7 @@ class Truths:
         seed: 0 or more.
         share: 0 to 1.
         about: attributes of the source, one more often the more often it is named; empty: all alike.
+        restyle_share: in how many of an attribute's pairs both have it, 0 to 1.
         workers: processes that draw; None: one for each CPU if that pays.
     """
 
@@ -47,6 +48,7 @@ class Truths:
         seed: int,
         share: float = 0.0,
         about: Sequence[str] = (),
+        restyle_share: float = 0.5,
         workers: int | None = None,
     ) -> None:
         random = np.random.default_rng([seed, _CHOICES])
@@ -54,10 +56,11 @@ class Truths:
         columns = np.array([names.index(name) for name in about or names])
         turns, places = np.divmod(np.arange(count), len(columns))
         attributes = columns[places]
+        restyles = (np.floor((turns + 1) * restyle_share) - np.floor(turns * restyle_share)).astype(int)
         self.people = np.empty((2, count), np.int64)
         for attribute in range(len(names)):
             for kind, sides in enumerate(_KINDS):
-                rows = np.flatnonzero((attributes == attribute) & (turns % len(_KINDS) == kind))
+                rows = np.flatnonzero((attributes == attribute) & (restyles == kind))
                 for side, has in enumerate(sides):
                     self.people[side, rows] = random.choice(np.flatnonzero(labels[:, attribute] == has), len(rows))
         own = np.eye(len(names), dtype=bool)[attributes]
@@ -81,26 +84,28 @@ def truth_dataset(
 
     Each element: `truth_a`, `truth_b`, `truth_c`, `truth_d` float32 `[N, S, S, 3]` in [-1, 1], A, B and what they
     become; `truth_weights` float32 `[N, n]` in {0, 1}. All pairs are used up, in an order shuffled anew, before any
-    comes again. `flip` mirrors half of the pairs, by chance: both people and what they become, for one beside the
-    mirror image of another would be told to wear bangs that are swept to the other side.
+    comes again. Half of them, by chance, are told backward: C and D become A and B, for that is as right. `flip`
+    mirrors half of the pairs, by chance: both people and what they become, for one beside the mirror image of another
+    would be told to wear bangs that are swept to the other side.
     """
     images = (batch_size, source.image_size, source.image_size, 3)
     order_key = int(np.random.SeedSequence([seed, _ORDER]).generate_state(1, np.uint64)[0])
     gate = exit_gate()
 
-    def choose(k: int) -> tuple[np.ndarray, np.ndarray]:
+    def choose(k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         epochs, offsets = np.divmod(k * batch_size + np.arange(batch_size), len(truths))
         rows = shuffled(offsets, np.full(batch_size, len(truths)), derived_keys(order_key, epochs))
-        flips = np.random.default_rng([seed, _FLIPS, k]).integers(0, 2, batch_size).astype(bool)
-        return rows, flips & flip
+        flips, backward = np.random.default_rng([seed, _FLIPS, k]).integers(0, 2, (2, batch_size)).astype(bool)
+        return rows, flips & flip, backward
 
     def load(k: np.ndarray) -> tuple[np.ndarray, ...]:
         with gate:
             gate.check_open()
-            rows, flips = choose(int(k))
+            rows, flips, backward = choose(int(k))
             before, after = source.images[truths.people[:, rows]], truths.pictures[:, rows]
             for pictures in (before, after):
                 pictures[:, flips] = pictures[:, flips][:, :, :, ::-1]
+            before[:, backward], after[:, backward] = after[:, backward], before[:, backward]
             return *before, *after, truths.weights[rows]
 
     def batch(k: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -71,7 +71,12 @@ class Trainer:
         self._truths = None
         if config.truth_weight:
             self._truths = Truths(
-                self._source, config.truths_count, config.seed, config.exchange_share, config.truth_attributes
+                self._source,
+                config.truths_count,
+                config.seed,
+                config.exchange_share,
+                config.truth_attributes,
+                config.truth_restyle_share,
             )
         keras.utils.set_random_seed(config.seed)
         with self._strategy.scope():
