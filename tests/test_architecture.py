@@ -28,7 +28,7 @@ LAYERS = [
     ["training", "evaluation", "editor", "export", "serving"],
     ["model", "data", "weights"],
     ["networks", "losses"],
-    ["layers", "latent", "images", "patches"],
+    ["layers", "latent", "images", "normalizing", "patches"],
     ["config", "errors", "files"],
 ]
 
