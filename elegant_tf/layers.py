@@ -43,7 +43,7 @@ def is_hidden(kernel_shape: Sequence[int]) -> bool:
     return len(kernel_shape) == 4 and min(kernel_shape[2:]) >= LEAST_HIDDEN_CHANNELS
 
 
-def trains_on_cpu(inputs: tf.Tensor, training: bool) -> bool:
+def _trains_on_cpu(inputs: tf.Tensor, training: bool) -> bool:
     """Whether to compute in the ways that are faster to train on a CPU; export, any size and GPUs want plain layers."""
     return bool(training) and None not in inputs.shape[1:] and not _has_gpu()
 
@@ -68,7 +68,7 @@ class Normalization(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         x = tf.cast(inputs, self.variable_dtype)
-        if trains_on_cpu(x, training):
+        if _trains_on_cpu(x, training):
             y = normalized(x, tf.convert_to_tensor(self.alpha), tf.convert_to_tensor(self.beta))
         else:
             y = unit(x) * self.alpha + self.beta
@@ -118,7 +118,7 @@ class Downsample(_StridedConvolution):
         self.built = True
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        if not trains_on_cpu(inputs, training) or inputs.shape[1] % 2 or inputs.shape[2] % 2:
+        if not _trains_on_cpu(inputs, training) or inputs.shape[1] % 2 or inputs.shape[2] % 2:
             return self.convolution(self.padding(inputs))
         dtype = self._product_dtype()
         kernel = tf.reshape(tf.cast(self.convolution.kernel, dtype), [-1, self.filters])
@@ -141,7 +141,7 @@ class Upsample(_StridedConvolution):
         self.built = True
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        if not trains_on_cpu(inputs, training):
+        if not _trains_on_cpu(inputs, training):
             return self.cropping(self.convolution(inputs))
         dtype, (_, height, width, channels) = self._product_dtype(), inputs.shape
         kernel = tf.reshape(tf.cast(self.convolution.kernel, dtype), [-1, channels])
