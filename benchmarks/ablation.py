@@ -41,6 +41,8 @@ TRIALS: Mapping[str, Sequence[str]] = {
     "cycle": ["--attribute_schedule=cycle"],
     "exchange_more": ["--exchange_share=0.2"],
     "matched": ["--match_attributes=all"],
+    # `modern` itself, unless `--more` gives all trials another depth.
+    "depth_4": ["--depth=4"],
     "depth_5": ["--depth=5"],
     "width_40": ["--width=40"],
     "l1": ["--reconstruction_norm=l1", "--reconstruction_weight=1"],
@@ -118,8 +120,8 @@ def train(name: str, seed: int, arguments: argparse.Namespace, core: int) -> Non
     if run_dir.exists():
         raise SystemExit(f"{run_dir} is of a trial that was not finished: remove it to have that made again")
     command = ["taskset", "-c", str(core), sys.executable, str(ROOT / "train.py"), f"--run_dir={run_dir}"]
-    command += [*COMMON, f"--seed={seed}", f"--max_minutes={arguments.minutes}", *TRIALS[name]]
-    command += [f"--{option}" for option in arguments.more]
+    command += [*COMMON, f"--seed={seed}", f"--max_minutes={arguments.minutes}"]
+    command += [*(f"--{option}" for option in arguments.more), *TRIALS[name]]
     log_path = run_dir.parent / f"{run_dir.name}.log"
     began = time.monotonic()
     with open(log_path, "w", encoding="utf-8") as log:
