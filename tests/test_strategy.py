@@ -6,7 +6,7 @@ import tiny
 
 from elegant_tf.errors import UserError
 from elegant_tf.training import strategy
-from elegant_tf.training.strategy import make_strategy
+from elegant_tf.training.strategy import make_strategy, shared_out
 
 
 @pytest.mark.parametrize("name", ["auto", "one_device", "mirrored"])
@@ -22,3 +22,13 @@ def test_a_batch_that_devices_cannot_share_is_refused(monkeypatch):
     assert make_strategy(tiny.config(batch_size=4, strategy="one_device")).num_replicas_in_sync == 1
     with pytest.raises(UserError, match="--truth_batch_size=4: must be a multiple of the 3 devices"):
         make_strategy(tiny.config(batch_size=3, truth_weight=1.0))
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_batches_are_shared_out_where_there_is_something_to_share(monkeypatch, gpu):
+    cpu = tf.config.list_logical_devices("CPU")[0]
+    monkeypatch.setattr(strategy.tf.config, "list_logical_devices", lambda kind: [cpu] if gpu or kind == "CPU" else [])
+    dataset = tf.data.Dataset.range(8).batch(4)
+    shared = shared_out(dataset, make_strategy(tiny.config()))
+    assert (shared is dataset) != gpu
+    assert [batch.numpy().tolist() for batch in shared] == [[0, 1, 2, 3], [4, 5, 6, 7]]

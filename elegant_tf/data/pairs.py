@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import tensorflow as tf
 
+from elegant_tf.data.batches import read_ahead
 from elegant_tf.data.gate import Gate, exit_gate
 from elegant_tf.data.sampler import Pairs, PairSampler
 from elegant_tf.data.sources import Source
@@ -88,7 +89,7 @@ def pair_dataset(
     in `bad_images`; too many end the iteration with a `tf.errors.OpError`, whose cause is `bad_images.failure`.
     The images of an `EncodedSource` are decoded by TensorFlow. Of several workers each reads its part of every
     batch, N being the sampler's divided by `workers`: joined in their order, the parts are the batch of one worker.
-    `parallel`: batches under way at a time; beside them `prefetch` wait, and no others are in memory.
+    `prefetch` and `parallel`: as in `read_ahead`.
 
     Raises:
         UserError: the batch cannot be divided among the workers.
@@ -118,8 +119,7 @@ def pair_dataset(
             "attribute": tf.ensure_shape(attribute, images[:1]),
         }
 
-    batches = tf.data.Dataset.counter(start)
-    return batches.map(load, num_parallel_calls=parallel, deterministic=True).prefetch(prefetch)
+    return read_ahead(load, start, prefetch, parallel)
 
 
 def _decode(data: tf.Tensor, flip: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:

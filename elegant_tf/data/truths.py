@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from elegant_tf.data import faces
+from elegant_tf.data.batches import read_ahead
 from elegant_tf.data.gate import exit_gate
 from elegant_tf.data.permutation import derived_keys, shuffled
 from elegant_tf.data.sources import FacesSource
@@ -115,5 +116,4 @@ def truth_dataset(
         weights = tf.ensure_shape(weights, (batch_size, len(source.attributes)))
         return dict(zip(TRUTH_COLUMNS, (*floats, weights), strict=True))
 
-    numbers = tf.data.Dataset.counter(start)
-    return numbers.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(4)
+    return read_ahead(batch, start)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import tensorflow as tf
 
 from elegant_tf.config import Config
@@ -28,3 +30,14 @@ def make_strategy(config: Config) -> tf.distribute.Strategy:
                 "or choose --strategy=one_device"
             )
     return tf.distribute.MirroredStrategy(names)
+
+
+def shared_out(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy) -> Iterable:
+    """`dataset`, of each batch a part for every replica.
+
+    A single CPU takes it as it is: nothing is to be divided or copied to a device, and TensorFlow's distributed
+    iterator would have a tuner to wait for at its end (`read_ahead`) whatever the dataset's options say.
+    """
+    if strategy.num_replicas_in_sync == 1 and not tf.config.list_logical_devices("GPU"):
+        return dataset
+    return strategy.experimental_distribute_dataset(dataset)

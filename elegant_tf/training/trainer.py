@@ -27,7 +27,7 @@ from elegant_tf.images import to_uint8
 from elegant_tf.training.checkpoint import CHECKPOINT_DIR, Checkpoints, checkpoint_steps, load_start
 from elegant_tf.training.packed import PACKED_FILE
 from elegant_tf.training.step import Learner
-from elegant_tf.training.strategy import make_strategy
+from elegant_tf.training.strategy import make_strategy, shared_out
 from elegant_tf.training.summary import Summary
 
 # Updates in one call of the compiled loop, at most: a signal waits for the call under way.
@@ -106,7 +106,7 @@ class Trainer:
         dataset = self._batches(start * self.config.updates_per_step, bad_images)
         try:
             with self._watch_signals():
-                batches = iter(self._strategy.experimental_distribute_dataset(dataset))
+                batches = iter(shared_out(dataset, self._strategy))
                 self._loop(batches, summary, deadline)
         except tf.errors.OpError as error:
             if bad_images.failure:

@@ -1,0 +1,46 @@
+"""Batches by their number."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import tensorflow as tf
+
+from elegant_tf.data.batches import read_ahead
+
+
+def numbers(dataset, count):
+    return [int(element["k"]) for element in dataset.take(count)]
+
+
+def test_in_order_from_the_first_on():
+    assert numbers(read_ahead(lambda k: {"k": k * 10}), 4) == [0, 10, 20, 30]
+    assert numbers(read_ahead(lambda k: {"k": k * 10}, start=7), 3) == [70, 80, 90]
+
+
+@pytest.mark.parametrize("parallel", [1, 2])
+def test_reads_as_many_at_a_time_as_it_is_told(parallel):
+    together = threading.Barrier(2)
+    met = []
+
+    def read(k):
+        try:
+            together.wait(5 if parallel == 2 else 0.2)
+            met.append(int(k))
+        except threading.BrokenBarrierError:
+            together.reset()
+        return k
+
+    def load(k):
+        return {"k": tf.ensure_shape(tf.numpy_function(read, [k], tf.int64, stateful=False), [])}
+
+    assert numbers(read_ahead(load, parallel=parallel), 2) == [0, 1]
+    assert {0, 1} <= set(met) if parallel == 2 else not met
+
+
+def test_nothing_made_of_it_has_the_tuner_that_dropping_an_iterator_waits_for():
+    one, other = read_ahead(lambda k: {"k": k}), read_ahead(lambda k: {"n": k}, start=3)
+    both = tf.data.Dataset.zip((one, other)).map(lambda a, b: {**a, **b})
+    for dataset in (one, both):
+        assert dataset.options().autotune.enabled is False
