@@ -71,7 +71,7 @@ def _evaluate(options: Namespace) -> None:
     from elegant_tf.evaluation.report import evaluate
 
     files = (options.data_dir, options.count, options.out, options.classifier, options.inception)
-    print(evaluate(options.run, *files, options.step, options.face_models, options.distance_count))
+    print(evaluate(options.run, *files, options.step, options.face_models, options.distance_count, options.seed))
 
 
 def _pack(options: Namespace) -> None:

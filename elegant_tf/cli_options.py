@@ -209,6 +209,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     what = "score on this folder, which `elegant-tf faces` wrote (default: the run's own data)"
     parser.add_argument("--data_dir", metavar="DIR", help=what)
     _add_number(parser, "--count", 64, "edits per attribute and direction")
+    _add_number(parser, "--seed", 0, "which people are edited: the same, whatever the run's seed, so that runs compare")
     what = "folder for the report (default: the run directory, or scorecard-NAME for a model of the package)"
     parser.add_argument("--out", metavar="DIR", help=what)
     what = "what `elegant-tf train-classifier` wrote (default: classifier in the run directory, if there is one)"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import html
 import json
 import os
@@ -111,6 +112,25 @@ def test_dlib_judges_identity_too(tiny_run, tmp_path):
 def test_a_folder_without_face_models_is_refused(tiny_run, tmp_path):
     with pytest.raises(UserError, match=r"--face_models=.*nowhere: no such folder; must hold dlib's shape_predictor"):
         evaluate(tiny_run, count=2, out=tmp_path, face_models=tmp_path / "nowhere")
+
+
+def test_runs_are_tried_on_the_same_people_whatever_their_seed(tiny_run, tmp_path):
+    other = tmp_path / "run"
+    shutil.copytree(tiny_run, other)
+    dataclasses.replace(Config.load(tiny_run), seed=7).save(other)
+    reports = [evaluate(run, count=2, out=tmp_path / run.name) for run in (tiny_run, other)]
+    saved = [json.loads(report.json_path.read_text(encoding="utf-8")) for report in reports]
+    assert [(part.pop("seed"), part.pop("evaluation_seed")) for part in (file["settings"] for file in saved)] == [
+        (0, 0),
+        (7, 0),
+    ]
+    assert saved[0] == saved[1]
+    others = evaluate(tiny_run, count=2, out=tmp_path / "others", seed=1)
+    assert [score.realised for score in others.scores] != [score.realised for score in reports[0].scores]
+    assert others.measurements.fidelity != reports[0].measurements.fidelity
+    assert others.measurements.combinations != reports[0].measurements.combinations
+    assert others.measurements.distances != reports[0].measurements.distances
+    assert json.loads(others.json_path.read_text(encoding="utf-8"))["settings"]["evaluation_seed"] == 1
 
 
 def test_which_runs_have_triples_of_their_own(written, tmp_path):
@@ -240,5 +260,7 @@ def test_mistakes_of_the_judge_are_told(photos_run, tmp_path):
         evaluate(photos_run, classifier="nowhere")
     with pytest.raises(UserError, match="--distance_count=49: must be 50 or more"):
         evaluate(photos_run, distance_count=49)
+    with pytest.raises(UserError, match="--seed=-1: must be 0 or more"):
+        evaluate(photos_run, seed=-1)
     with pytest.raises(UserError, match=r"weights\.h5"):
         evaluate(photos_run, inception=str(tmp_path / "weights.h5"))

@@ -102,6 +102,7 @@ def measure(
     extractors: Mapping[str, Extract] | None = None,
     describers: Mapping[str, Describe] | None = None,
     distance_count: int = DISTANCE_EDITS,
+    seed: int = 0,
 ) -> tuple[Measurements, np.ndarray]:
     """Edits and judges; also returns the edited images, uint8 `[M, S, S, 3]`.
 
@@ -114,33 +115,34 @@ def measure(
         extractors: by name.
         describers: by name, of people, for identity.
         distance_count: edits per attribute and direction whose distance is taken, at most.
+        seed: whose people are in line-ups and combinations, and which pictures distances are taken of.
     """
     edited = edit_all(editor, edits)
     known = isinstance(edits, Triples)
     drawn = known and config.data == "faces"
     measurements = Measurements(
         scores=scorecard(edits, edited) if known else [],
-        fidelity=_fidelity(editor, config) if drawn else [],
-        combinations=_combinations(editor, config) if drawn else [],
+        fidelity=_fidelity(editor, config, seed) if drawn else [],
+        combinations=_combinations(editor, config, seed) if drawn else [],
         reconstruction=evaluate_reconstruction(editor, _some(edits, RECONSTRUCTIONS).inputs),
         interpolation=evaluate_interpolation(editor, _some(edits, INTERPOLATIONS)),
         leakage=_leakage(classifier, edits, edited) if classifier else None,
         identity={name: _identity(describe, edits, edited) for name, describe in (describers or {}).items()},
         distances={
-            name: distances(editor, source, extract, distance_count, config.seed)
+            name: distances(editor, source, extract, distance_count, seed)
             for name, extract in (extractors or {}).items()
         },
     )
     return measurements, edited
 
 
-def _fidelity(editor: Editor, config: Config) -> list[Fidelity]:
-    lineups = draw_lineups(config.seed, config.attributes, config.image_size, LINEUPS)
+def _fidelity(editor: Editor, config: Config, seed: int) -> list[Fidelity]:
+    lineups = draw_lineups(seed, config.attributes, config.image_size, LINEUPS)
     return fidelities(lineups, edit_all(editor, lineups))
 
 
-def _combinations(editor: Editor, config: Config) -> list[Combination]:
-    return evaluate_combinations(editor, config.seed, config.attributes, config.image_size, COMBINATIONS)
+def _combinations(editor: Editor, config: Config, seed: int) -> list[Combination]:
+    return evaluate_combinations(editor, seed, config.attributes, config.image_size, COMBINATIONS)
 
 
 def _leakage(classifier: AttributeClassifier, edits: Edits, edited: np.ndarray) -> Leakage:

@@ -33,7 +33,7 @@ class Monitor:
         else:
             place = (config.data, config.data_dir, config.attributes, config.image_size)
             source = open_source(*place, split="test", labels_file=config.labels_file)
-            self._edits = sample_edits(source, COUNT, config.seed)
+            self._edits = sample_edits(source, COUNT)
 
     def measure(self, generator: Elegant) -> dict[str, float]:
         """`reconstruction_psnr` in decibels; with right answers `realised` and `leak`, else `moved`, both of 255.

@@ -85,6 +85,7 @@ def evaluate(
     step: int | None = None,
     face_models: str | os.PathLike[str] | None = None,
     distance_count: int | None = None,
+    seed: int = 0,
 ) -> Report:
     """Edits held-out pictures with a run's newest checkpoint and judges the results.
 
@@ -104,10 +105,14 @@ def evaluate(
         face_models: a folder with dlib's models, to judge also by them whether people stayed who they are; None: not.
         distance_count: edits per attribute and direction whose distance from real pictures is taken, at most; None:
             `INCEPTION_EDITS` with `inception`, else `DISTANCE_EDITS`.
+        seed: which people are drawn, or which edits of other data chosen; the same for runs that are to be compared,
+            whatever theirs.
 
     Raises:
         UserError: no run or checkpoint there, nothing to evaluate on, or files that cannot be read or written.
     """
+    if seed < 0:
+        raise UserError(f"--seed={seed}: must be 0 or more")
     if distance_count is None:
         distance_count = INCEPTION_EDITS if inception else DISTANCE_EDITS
     if distance_count < LEAST_IMAGES:
@@ -118,16 +123,17 @@ def evaluate(
     editor = Editor.load(run_dir, step=step)
     judge = _classifier(config, find_run(run_dir), classifier)
     known = bool(data_dir) or has_triples(config)
-    source = _held_out(config) if judge or inception or not known else None
+    source = _held_out(config, seed) if judge or inception or not known else None
     if judge:
         describers["the classifier's features"] = judge.features
     if judge and _is_enough(source):
         extractors["the classifier's features"] = judge.features
-    edits = load_triples(config, data_dir, count) if known else sample_edits(source, count, config.seed)
-    measurements, edited = measure(editor, config, edits, judge, source, extractors, describers, distance_count)
+    edits = load_triples(config, data_dir, count, seed=seed) if known else sample_edits(source, count, seed)
+    measurements, edited = measure(editor, config, edits, judge, source, extractors, describers, distance_count, seed)
     settings = {
         "evaluated_on": str(data_dir or config.data_dir or config.data),
         "count": count,
+        "evaluation_seed": seed,
         "classifier": judge.settings if judge else None,
         "inception": inception,
         "distance_count": distance_count,
@@ -152,14 +158,14 @@ def _face_describer(folder: Path) -> FaceDescriber:
     return FaceDescriber(folder / SHAPE_PREDICTOR, folder / RECOGNITION_MODEL)
 
 
-def _held_out(config: Config) -> Source:
+def _held_out(config: Config, seed: int) -> Source:
     """The test split of what a run learned from."""
     return open_source(
         config.data,
         config.data_dir,
         config.attributes,
         config.image_size,
-        config.seed,
+        seed,
         HELD_OUT_FACES,
         "test",
         labels_file=config.labels_file,

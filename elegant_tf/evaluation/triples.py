@@ -33,12 +33,17 @@ def has_triples(config: Config) -> bool:
 
 
 def load_triples(
-    config: Config, data_dir: str | Path | None, count: int, directions: Sequence[str] = DIRECTIONS
+    config: Config,
+    data_dir: str | Path | None,
+    count: int,
+    directions: Sequence[str] = DIRECTIONS,
+    seed: int = 0,
 ) -> Triples:
     """The held-out edits for a run, at its image size: `count` per attribute and direction.
 
     Those of the embedded faces, if the run learned from them and no `data_dir` is given; else those, at most
-    `count`, in `data_dir` or the run's own data directory, where there are none that restyle.
+    `count`, in `data_dir` or the run's own data directory, where there are none that restyle. The people are those
+    of `seed`, not of the run's, so that runs are tried on the same.
 
     Raises:
         UserError: there are none, they cannot be read, or `count` is not positive.
@@ -46,14 +51,14 @@ def load_triples(
     if count < 1:
         raise UserError(f"--count={count}: must be 1 or more")
     if not data_dir and config.data == "faces":
-        return draw_triples(config.seed, config.attributes, config.image_size, count, directions)
+        return draw_triples(seed, config.attributes, config.image_size, count, directions)
     return read_triples(data_dir or config.data_dir, config.attributes, config.image_size, count)
 
 
 def draw_triples(
     seed: int, attributes: Sequence[str], image_size: int, count: int, directions: Sequence[str] = DIRECTIONS
 ) -> Triples:
-    """Edits of faces that are not in the seed's training data: `count` per attribute and direction."""
+    """Edits of faces that are in no seed's training data: `count` per attribute and direction."""
     edits = make_edits(seed, attributes, count, directions)
     people = [getattr(edit, role) for role in ROLES for edit in edits]
     inputs, exemplars, truths = np.split(faces.draw_faces(people, image_size, workers=None), len(ROLES))
