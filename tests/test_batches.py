@@ -7,6 +7,7 @@ import threading
 import pytest
 import tensorflow as tf
 
+from elegant_tf.data import batches
 from elegant_tf.data.batches import read_ahead
 
 
@@ -19,8 +20,9 @@ def test_in_order_from_the_first_on():
     assert numbers(read_ahead(lambda k: {"k": k * 10}, start=7), 3) == [70, 80, 90]
 
 
-@pytest.mark.parametrize("parallel", [1, 2])
-def test_reads_as_many_at_a_time_as_it_is_told(parallel):
+@pytest.mark.parametrize(("cpus", "told", "parallel"), [(1, None, 1), (2, None, 2), (1, 2, 2), (2, 1, 1)])
+def test_reads_as_many_at_a_time_as_it_is_told_or_as_there_are_cpus(monkeypatch, cpus, told, parallel):
+    monkeypatch.setattr(batches, "cpus", lambda: cpus)
     together = threading.Barrier(2)
     met = []
 
@@ -35,8 +37,10 @@ def test_reads_as_many_at_a_time_as_it_is_told(parallel):
     def load(k):
         return {"k": tf.ensure_shape(tf.numpy_function(read, [k], tf.int64, stateful=False), [])}
 
-    assert numbers(read_ahead(load, parallel=parallel), 2) == [0, 1]
+    iterator = iter(read_ahead(load, parallel=told))
+    assert [int(next(iterator)["k"]) for _ in range(2)] == [0, 1]
     assert {0, 1} <= set(met) if parallel == 2 else not met
+    together.abort()  # Who waits still need not wait on.
 
 
 def test_nothing_made_of_it_has_the_tuner_that_dropping_an_iterator_waits_for():

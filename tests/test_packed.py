@@ -79,6 +79,7 @@ def test_the_model_of_faces_is_as_good_as_its_card_says(tmp_path, monkeypatch):
     report = evaluate("faces")
     assert report.json_path.parent.name == "scorecard-faces"
     assert report.mean.realised == pytest.approx(0.780, abs=0.01)
+    assert min(score.realised for score in report.scores) >= 0.6
     assert report.mean.leak == pytest.approx(0.093, abs=0.02)
     assert report.measurements.rank_one == pytest.approx(0.931, abs=0.03)
     assert report.measurements.reconstruction.psnr == pytest.approx(59.0, abs=1.0)

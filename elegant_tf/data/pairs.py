@@ -80,7 +80,7 @@ def pair_dataset(
     prefetch: int = 4,
     worker: int = 0,
     workers: int = 1,
-    parallel: int = tf.data.AUTOTUNE,
+    parallel: int | None = None,
 ) -> tf.data.Dataset:
     """Endless batches of pairs, beginning with batch `start`; images are read in parallel, in a fixed order.
 

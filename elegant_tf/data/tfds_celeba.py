@@ -10,6 +10,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from elegant_tf.data.attributes import SPLITS, AttributeTable
+from elegant_tf.data.batches import untuned
 from elegant_tf.data.collection import Collection
 from elegant_tf.data.landmarks import COLUMNS, POINTS
 from elegant_tf.data.tfrecords import ByteReader, find_records
@@ -134,7 +135,7 @@ def _read_labels(paths: list[str], names: tuple[str, ...], count: int) -> tuple[
         labels = tf.stack([values[f"attributes/{name}"] for name in names], axis=1)
         return tf.cast(labels, tf.int8), tf.stack([values[f"landmarks/{name}"] for name in COLUMNS], axis=1)
 
-    batches = tf.data.TFRecordDataset(paths).batch(_BATCH).map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = untuned(tf.data.TFRecordDataset(paths).batch(_BATCH).map(parse, num_parallel_calls=tf.data.AUTOTUNE))
     try:
         rows = list(batches.as_numpy_iterator())
     except tf.errors.OpError as error:

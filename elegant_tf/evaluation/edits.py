@@ -14,6 +14,9 @@ DIRECTIONS = ("add", "remove", "restyle")
 # Whether the input and the exemplar have the attribute.
 _LABELS = {"add": (0, 1), "remove": (1, 0), "restyle": (1, 1)}
 
+# Which people are drawn, or edits chosen: the same for every run, whatever its own seed, so that runs compare.
+EVALUATION_SEED = 0
+
 
 @dataclass(frozen=True)
 class Edits:
@@ -53,7 +56,7 @@ def edit_all(editor: Editor, edits: Edits) -> np.ndarray:
     return editor.edit(edits.inputs, edits.exemplars[:, None], edits.weights)
 
 
-def sample_edits(source: Source, count: int, seed: int = 0) -> Edits:
+def sample_edits(source: Source, count: int, seed: int = EVALUATION_SEED) -> Edits:
     """Edits of a source's images, whose right answer nobody knows: at most `count` of a kind.
 
     Inputs and exemplars are drawn at random, no image twice on the same side of a kind. Kinds of edits for which

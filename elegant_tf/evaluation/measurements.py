@@ -15,7 +15,7 @@ from elegant_tf.editor import Editor
 from elegant_tf.evaluation.classifier import AttributeClassifier
 from elegant_tf.evaluation.combinations import Combination, evaluate_combinations
 from elegant_tf.evaluation.distribution import Distance, Extract, distances
-from elegant_tf.evaluation.edits import Edits, edit_all
+from elegant_tf.evaluation.edits import EVALUATION_SEED, Edits, edit_all
 from elegant_tf.evaluation.identity import Describe, identity_distance
 from elegant_tf.evaluation.interpolation import Interpolation, evaluate_interpolation
 from elegant_tf.evaluation.leakage import leakage_matrix, off_diagonal
@@ -102,7 +102,7 @@ def measure(
     extractors: Mapping[str, Extract] | None = None,
     describers: Mapping[str, Describe] | None = None,
     distance_count: int = DISTANCE_EDITS,
-    seed: int = 0,
+    seed: int = EVALUATION_SEED,
 ) -> tuple[Measurements, np.ndarray]:
     """Edits and judges; also returns the edited images, uint8 `[M, S, S, 3]`.
 

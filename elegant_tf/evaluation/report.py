@@ -20,7 +20,7 @@ from elegant_tf.errors import UserError
 from elegant_tf.evaluation.classifier import AttributeClassifier
 from elegant_tf.evaluation.distances import LEAST_IMAGES
 from elegant_tf.evaluation.distribution import LEAST_POOL, Extract
-from elegant_tf.evaluation.edits import Edits, sample_edits
+from elegant_tf.evaluation.edits import EVALUATION_SEED, Edits, sample_edits
 from elegant_tf.evaluation.identity import RECOGNITION_MODEL, SHAPE_PREDICTOR, Describe, FaceDescriber
 from elegant_tf.evaluation.inception import Inception
 from elegant_tf.evaluation.measurements import DISTANCE_EDITS, Measurements, measure
@@ -85,7 +85,7 @@ def evaluate(
     step: int | None = None,
     face_models: str | os.PathLike[str] | None = None,
     distance_count: int | None = None,
-    seed: int = 0,
+    seed: int = EVALUATION_SEED,
 ) -> Report:
     """Edits held-out pictures with a run's newest checkpoint and judges the results.
 

@@ -13,7 +13,7 @@ import numpy as np
 from elegant_tf.config import Config
 from elegant_tf.data import faces
 from elegant_tf.errors import UserError
-from elegant_tf.evaluation.edits import DIRECTIONS, Edits
+from elegant_tf.evaluation.edits import DIRECTIONS, EVALUATION_SEED, Edits
 from elegant_tf.images import read_image, resize
 
 INDEX_FILE = "counterfactuals/index.json"
@@ -37,7 +37,7 @@ def load_triples(
     data_dir: str | Path | None,
     count: int,
     directions: Sequence[str] = DIRECTIONS,
-    seed: int = 0,
+    seed: int = EVALUATION_SEED,
 ) -> Triples:
     """The held-out edits for a run, at its image size: `count` per attribute and direction.
 

@@ -36,7 +36,7 @@ def shared_out(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy) -> It
     """`dataset`, of each batch a part for every replica.
 
     A single CPU takes it as it is: nothing is to be divided or copied to a device, and TensorFlow's distributed
-    iterator would have a tuner to wait for at its end (`read_ahead`) whatever the dataset's options say.
+    iterator would have a tuner to wait for at its end (`untuned`) whatever the dataset's options say.
     """
     if strategy.num_replicas_in_sync == 1 and not tf.config.list_logical_devices("GPU"):
         return dataset
