@@ -138,8 +138,9 @@ class Trainer:
     def _loop(self, batches: Iterator, summary: Summary, deadline: float) -> None:
         config, run_updates = self.config, self._compile()
         pending: list[tuple[int, dict[str, float]]] = []
-        step = saved = self.step
-        while step < config.steps and self._stop_signal is None and time.monotonic() < deadline:
+        first = step = saved = self.step
+        # However short the time, one call is made, so that a run in pieces gets on.
+        while step < config.steps and self._stop_signal is None and (step == first or time.monotonic() < deadline):
             count = self._steps_until_due(step)
             updates = count * config.updates_per_step
             means = {name: float(value) for name, value in run_updates(batches, tf.constant(updates)).items()}
