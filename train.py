@@ -1,6 +1,8 @@
-"""Trains ELEGANT: `python train.py --run_dir=runs/demo --preset=demo`; `--help` lists every option."""
+"""Trains ELEGANT: `python train.py --run_dir=DIR` is `elegant-tf train --run_dir=DIR`."""
 
-from elegant_tf.launch import run
+import sys
+
+from elegant_tf.cli.main import main
 
 if __name__ == "__main__":
-    run()
+    sys.exit(main(["train", *sys.argv[1:]]))

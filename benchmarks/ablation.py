@@ -28,21 +28,19 @@ TRIALS: Mapping[str, Sequence[str]] = {
     "planes": ["--conditioning=planes"],
     "no_mismatch": ["--mismatch_weight=0"],
     "no_r1": ["--r1_weight=0"],
-    "no_restoration": ["--restoration_weight=0"],
-    "no_restyle": ["--restyle_weight=0"],
+    "no_cycle": ["--cycle_weight=0"],
+    "no_style_cycle": ["--style_cycle_weight=0"],
     "no_carrier": ["--carrier_share=0"],
-    "no_shift": ["--exemplar_shift=0"],
-    "no_noise": ["--restoration_noise=0"],
-    "no_ramp": ["--restoration_ramp_updates=0"],
+    "no_warmup": ["--cycle_warmup_updates=0"],
     "no_residual": ["--residual_weight=0"],
     "no_average": ["--ema_half_life=0"],
     "no_flip": ["--noflip"],
     "adam": ["--optimizer=adam", "--learning_rate=8e-4"],
     "rate_half": ["--learning_rate=1e-3"],
     "rate_double": ["--learning_rate=4e-3"],
-    "restoration_half": ["--restoration_weight=2", "--restyle_weight=2"],
-    "restoration_double": ["--restoration_weight=8", "--restyle_weight=8"],
-    "cycle": ["--attribute_schedule=cycle"],
+    "cycle_half": ["--cycle_weight=2", "--style_cycle_weight=2"],
+    "cycle_double": ["--cycle_weight=8", "--style_cycle_weight=8"],
+    "round_robin": ["--attribute_schedule=round_robin"],
     "exchange_more": ["--exchange_share=0.2"],
     "matched": ["--match_attributes=all"],
     # `modern` itself, unless `--more` gives all trials another depth.
@@ -52,8 +50,8 @@ TRIALS: Mapping[str, Sequence[str]] = {
     "l1": ["--reconstruction_norm=l1", "--reconstruction_weight=1"],
 }
 COMMON = ["--preset=modern", "--steps=1000000", "--checkpoint_every=100000", "--checkpoints_kept=1", "--sample_every=0"]
-# Held-out people of a seed that no trial trains with.
-PEOPLE_SEED = 1000
+# Of the evaluation set, which no trial trains with.
+EVALUATION_SEED = 1000
 COLUMNS = ("realised", "leak", "restyled", "updates")
 
 
@@ -139,16 +137,16 @@ def score(run_dir: Path, count: int) -> dict[str, float]:
     """What edits that add or remove realise and leak, what restyling realises, and the updates made."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.path.insert(0, str(ROOT))
-    from elegant_tf.config import Config
     from elegant_tf.editor import Editor
+    from elegant_tf.evaluation.counterfactuals import draw_counterfactuals
     from elegant_tf.evaluation.edits import edit_all
-    from elegant_tf.evaluation.scorecard import mean_score, scorecard
-    from elegant_tf.evaluation.triples import draw_triples
-    from elegant_tf.training.checkpoint import checkpoint_steps
+    from elegant_tf.evaluation.metrics.scores import mean_score, scorecard
+    from elegant_tf.rundir import read_config
+    from elegant_tf.runs import checkpoint_steps
 
-    editor, config = Editor.load(run_dir), Config.load(run_dir)
-    triples = draw_triples(PEOPLE_SEED, editor.attributes, config.image_size, count)
-    rows = scorecard(triples, edit_all(editor, triples))
+    editor, config = Editor.load(run_dir), read_config(run_dir)
+    edits = draw_counterfactuals(EVALUATION_SEED, editor.attributes, config.model.image_size, count)
+    rows = scorecard(edits, edit_all(editor, edits))
     changed = mean_score([row for row in rows if row.direction != "restyle"])
     restyled = mean_score([row for row in rows if row.direction == "restyle"])
     updates = checkpoint_steps(run_dir)[-1] * config.updates_per_step

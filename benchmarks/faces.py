@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from elegant_tf.data.faces import draw_faces, make_face
+from elegant_tf.synthetic import draw_faces, make_face
 
 COUNTS = {64: 300, 128: 150, 256: 75}
 REPEATS = 3

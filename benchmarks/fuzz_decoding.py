@@ -1,10 +1,10 @@
-"""Throws spoilt pictures at the decoder of exported models, as strangers would at a server.
+"""Fuzzes the image decoder of exported models with damaged files.
 
     python benchmarks/fuzz_decoding.py --count 10000
 
-Mutates valid JPEG, PNG, WebP, GIF and BMP files, and makes up random ones. Each must be decoded or refused with
+Mutates valid JPEG, PNG, WebP, GIF and BMP files, and generates random ones. Each must be decoded, or refused with
 INVALID_ARGUMENT. A crash ends the process with its signal; a hang ends it after `--slowest` seconds with a
-traceback. Prints how many were refused, the slowest answer and how much memory it took.
+traceback. Prints how many were refused, the time of the slowest answer and the growth of memory.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> int:
     arguments = parser.parse_args()
     served_model.prepare()
     decode = make_decoder()
-    good = valid_pictures()
+    good = valid_images()
     for data in good:
         decode(data)
     before, slowest, outcomes = peak_megabytes(), 0.0, Counter()
@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def make_decoder() -> Callable[[bytes], str]:
-    """`decoded` or `refused` for a picture; any other error ends the program."""
+    """A function that returns `decoded` or `refused` for a file; any other error ends the program."""
     import tensorflow as tf
 
     from elegant_tf.export.decoding import decode_images
@@ -74,25 +74,25 @@ def make_decoder() -> Callable[[bytes], str]:
     return decode
 
 
-def valid_pictures() -> list[bytes]:
-    """A face in every format, colour, grey and with a palette where there is one."""
+def valid_images() -> list[bytes]:
+    """A face in every format, in colour, in grey and with a palette where the format has them."""
     from PIL import Image
 
     face = Image.fromarray(served_model.face_pixels(1, 96)[0])
     modes = {"JPEG": ("RGB", "L", "CMYK"), "PNG": ("RGB", "L", "P", "RGBA"), "WEBP": ("RGB", "RGBA"), "GIF": ("P",)}
-    pictures = []
+    images = []
     for name in FORMATS:
         for mode in modes.get(name, ("RGB",)):
             file = io.BytesIO()
             face.convert(mode).save(file, name)
-            pictures.append(file.getvalue())
+            images.append(file.getvalue())
     frames = io.BytesIO()
     face.save(frames, "GIF", save_all=True, append_images=[face.rotate(90)])
-    return [*pictures, frames.getvalue()]
+    return [*images, frames.getvalue()]
 
 
 def spoil(chance: random.Random, good: list[bytes]) -> bytes:
-    """One more picture that nobody should send."""
+    """A damaged or random file."""
     data = bytearray(chance.choice(good))
     kind = chance.randrange(8)
     if kind == 0:
@@ -106,7 +106,7 @@ def spoil(chance: random.Random, good: list[bytes]) -> bytes:
     if kind == 4:
         at, other = chance.randrange(len(data)), chance.choice(good)
         return bytes(data[:at]) + other[chance.randrange(len(other)) :]
-    # Most damage near the header, where sizes and tables are.
+    # Kind 5 damages the header, where sizes and tables are.
     reach = min(len(data), 64) if kind == 5 else len(data)
     for _ in range(chance.randrange(1, 20)):
         at = chance.randrange(reach)
@@ -118,7 +118,7 @@ def spoil(chance: random.Random, good: list[bytes]) -> bytes:
 
 
 def claim_giant(data: bytearray) -> bytes:
-    """The picture with a header that promises 60,000 x 60,000 pixels."""
+    """The image with a header that claims 60,000 x 60,000 pixels."""
     if data[:4] == b"\x89PNG":
         data[16:24] = struct.pack(">II", GIANT, GIANT)
         data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))

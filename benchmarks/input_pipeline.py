@@ -32,14 +32,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 from PIL import Image
 
+from elegant_tf.config import DataConfig
 from elegant_tf.data.collection import Collection
-from elegant_tf.data.faces import make_face
 from elegant_tf.data.pairs import pair_dataset
 from elegant_tf.data.parallel import cpus
 from elegant_tf.data.preparation import Settings
 from elegant_tf.data.prepare import prepare
 from elegant_tf.data.sampler import PairSampler
-from elegant_tf.data.sources import open_collection, open_source
+from elegant_tf.sources import open_collection, open_source
+from elegant_tf.synthetic import make_face
 
 ATTRIBUTES = ("Bangs", "Smiling")
 CELEBA_IMAGES, CELEBA_ATTRIBUTES = 202_599, 40
@@ -110,8 +111,8 @@ def compare(files: Path, records: Path, size: int, batch: int, rounds: int) -> N
 
 
 def ours(kind: str, folder: Path, size: int, batch: int, count: int) -> Measure:
-    source = open_source(kind, folder, ATTRIBUTES, size)
-    sampler = PairSampler(source.labels, batch, "cycle", 0)
+    source = open_source(DataConfig(kind=kind, data_dir=str(folder)), ATTRIBUTES, size)
+    sampler = PairSampler(source.labels, batch, "round_robin", 0)
 
     def measure() -> float:
         batches = iter(pair_dataset(source, sampler))
@@ -143,7 +144,7 @@ def measure_index() -> None:
     shares = np.linspace(0.02, 0.84, CELEBA_ATTRIBUTES)
     labels = (random.random((CELEBA_IMAGES, CELEBA_ATTRIBUTES)) < shares).astype(np.int8)
     print(f"{CELEBA_IMAGES} images, {CELEBA_ATTRIBUTES} attributes, batch 16: milliseconds")
-    for schedule in ("cycle", "mixed"):
+    for schedule in ("round_robin", "mixed"):
         for count, match in ((40, "none"), (5, "none"), (5, "all"), (40, "all")):
             start = time.perf_counter()
             sampler = PairSampler(labels[:, :count], 16, schedule, 0, flip=True, match=match)

@@ -74,19 +74,19 @@ def score_checkpoints(run_dir: Path, count: int) -> list[dict[str, float]]:
     """Step, minutes of training, realised and leak of every checkpoint, oldest first."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.path.insert(0, str(ROOT))
-    from elegant_tf.config import Config
     from elegant_tf.editor import Editor
+    from elegant_tf.evaluation.counterfactuals import load_counterfactuals
     from elegant_tf.evaluation.edits import edit_all
-    from elegant_tf.evaluation.scorecard import mean_score, scorecard
-    from elegant_tf.evaluation.triples import load_triples
-    from elegant_tf.training.checkpoint import checkpoint_steps
+    from elegant_tf.evaluation.metrics.scores import mean_score, scorecard
+    from elegant_tf.rundir import read_config
+    from elegant_tf.runs import checkpoint_steps
 
-    triples = load_triples(Config.load(run_dir), None, count, ("add", "remove"))
+    edits = load_counterfactuals(read_config(run_dir), None, count, ("add", "remove"))
     minutes = minutes_by_step(run_dir)
     rows = []
     for step in checkpoint_steps(run_dir):
         editor = Editor.load(run_dir, step=step)
-        mean = mean_score(scorecard(triples, edit_all(editor, triples)))
+        mean = mean_score(scorecard(edits, edit_all(editor, edits)))
         rows.append({"step": step, "minutes": minutes(step), "realised": mean.realised, "leak": mean.leak})
     return rows
 

@@ -68,28 +68,28 @@ def report(turns: dict[str, list[float]], arguments: argparse.Namespace) -> None
 
 
 def timer(arguments: argparse.Namespace) -> Callable[[int], float]:
-    """What takes seconds of one of `count` updates on random pictures."""
+    """What takes seconds of one of `count` updates on random images."""
     sys.path.insert(0, str(ROOT))
-    from elegant_tf.launch import prepare_tensorflow
+    from elegant_tf.cli.tensorflow import prepare_tensorflow
 
     prepare_tensorflow()
     import tensorflow as tf
 
-    from elegant_tf.config import preset
-    from elegant_tf.training.step import Learner
+    from elegant_tf.presets import preset
+    from elegant_tf.training.build import make_learner
 
     names = ("preset", "image_size", "width", "batch_size")
     name, size, width, batch_size = (getattr(arguments, name) for name in names)
     config = preset(name, image_size=size, width=width, batch_size=batch_size, precision=arguments.side)
     dtype = tf.float64 if arguments.side == "float64" else tf.float32
-    attribute = tf.range(batch_size) % len(config.attributes)
+    attribute = tf.range(batch_size) % len(config.model.attributes)
     # Of A and B one has each attribute: its own A has, the others by chance.
-    own = tf.one_hot(attribute, len(config.attributes), dtype=dtype)
+    own = tf.one_hot(attribute, len(config.model.attributes), dtype=dtype)
     others = tf.cast(tf.random.stateless_uniform(own.shape, (0, 0)) < 0.5, dtype)
     batch = {"attribute": attribute, "y_a": tf.maximum(own, others), "y_b": (1 - own) * (1 - others)}
     for seed, image in enumerate(("a", "b")):
         batch[image] = tf.random.stateless_uniform((batch_size, size, size, 3), (1, seed), -1, 1, dtype)
-    learner = Learner(config)
+    learner = make_learner(config)
     update = tf.function(learner.update)
 
     def seconds(count: int) -> float:

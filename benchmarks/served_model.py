@@ -1,4 +1,4 @@
-"""An exported model of random weights and the pictures to ask it with: what `serving.py` times."""
+"""An exported model of random weights and requests to it, which `serving.py` times."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ WEIGHTS_FILE = "weights.npz"
 
 
 def prepare(threads: int = 0) -> None:
-    """What must precede the import of TensorFlow; `threads`: of each operation, 0 for as many as there are cores."""
+    """Call this before importing TensorFlow. `threads`: of each operation; 0: one per core."""
     sys.path.insert(0, str(ROOT))
-    from elegant_tf.launch import prepare_tensorflow
+    from elegant_tf.cli.tensorflow import prepare_tensorflow
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     prepare_tensorflow()
@@ -28,21 +28,21 @@ def prepare(threads: int = 0) -> None:
 
 
 def make_run(folder: Path, size: int, width: int) -> Path:
-    """A run directory of preset `official` with its first weights, and these as PyTorch's beside it."""
+    """A run directory of preset `official` with initial weights, and the same weights for PyTorch beside it."""
     import keras
     import numpy as np
 
-    from elegant_tf.config import preset
     from elegant_tf.export.torch_layout import torch_parameters
+    from elegant_tf.presets import preset
+    from elegant_tf.rundir import write_config
+    from elegant_tf.training.build import make_learner
     from elegant_tf.training.checkpoint import Checkpoints
-    from elegant_tf.training.step import Learner
 
     keras.utils.set_random_seed(0)
     config = preset("official", attributes=ATTRIBUTES, image_size=size, width=width)
     run_dir = folder / "run"
-    run_dir.mkdir(parents=True)
-    config.save(run_dir)
-    learner = Learner(config)
+    write_config(config, run_dir)
+    learner = make_learner(config)
     Checkpoints(learner, run_dir, 1).save(1)
     parameters = torch_parameters(learner.generator, learner.discriminator)
     np.savez(folder / WEIGHTS_FILE, **{f"{p.network}.{p.name}": p.to_torch() for p in parameters})
@@ -70,13 +70,13 @@ def face_pixels(count: int, size: int) -> Any:
     """Drawn faces, uint8 `[count, size, size, 3]`."""
     import numpy as np
 
-    from elegant_tf.data.faces import make_face
+    from elegant_tf.synthetic import make_face
 
     return np.stack([make_face(7, index).draw(size) for index in range(count)])
 
 
 def face_files(count: int, size: int) -> list[bytes]:
-    """The same faces as JPEG files, as cameras and CelebA have them."""
+    """The same faces as JPEG files, the format of cameras and of CelebA."""
     from PIL import Image
 
     def encode(pixels: Any) -> bytes:
@@ -88,7 +88,7 @@ def face_files(count: int, size: int) -> list[bytes]:
 
 
 def request(signature: str, files: list[bytes], size: int, signatures: Any) -> dict[str, Any]:
-    """Inputs of one request for `signature`, with the given pictures as its batch."""
+    """Inputs of one request for `signature`, with the given images as its batch."""
     import numpy as np
     import tensorflow as tf
 

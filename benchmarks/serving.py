@@ -4,11 +4,11 @@
     python benchmarks/serving.py load         # latency and throughput by signature, batch size and concurrency
     python benchmarks/serving.py soak         # 10,000 requests, 5 % of them garbage: answers and memory
     python benchmarks/serving.py catalogue    # 1,000 exemplars encoded once against as many swaps
-    python benchmarks/serving.py litert       # LiteRT against the SavedModel, a picture at a time, on 2 threads
+    python benchmarks/serving.py litert       # LiteRT against the SavedModel, one image at a time, on 2 threads
 
 The model has the `official` networks with random weights, which cost as much as trained ones. `compare` needs
-PyTorch (`pip install torch`), `litert` LiteRT (`pip install '.[tflite]'`). What TF Serving adds around the
-model (HTTP or gRPC, queues) is not in the figures: its server cannot be installed from Python's package index.
+PyTorch (`pip install torch`), `litert` LiteRT (`pip install '.[tflite]'`). The figures exclude what TF Serving adds
+to the model (HTTP or gRPC, queues): its server cannot be installed from Python's package index.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from workers import Worker, answer, take_turns
 
 SIDES = {"torch": "the authors' swap, plain PyTorch", "tensorflow": "serving_default"}
 SIGNATURES = ("serving_default", "edit", "encode", "edit_with_code", "edit_with_codes", "interpolate")
-TOLERANCE = 2e-3  # of 2, the range of pixels: a picture that went through JPEG and PNG is 1/255 off
+TOLERANCE = 2e-3  # of 2, the range of pixels; an image that passed through JPEG and PNG is off by up to 1/255
 
 
 def main() -> int:
@@ -118,13 +118,12 @@ def _served_answers(folder: Path, size: int, width: int) -> dict[str, Callable[[
     """`swap`: by bytes; `parts`: encode, encode and decode of pixels, compiled one by one; seconds of a call."""
     import tensorflow as tf
 
-    from elegant_tf.config import Config
-    from elegant_tf.latent import exchange
-    from elegant_tf.training.checkpoint import load_editing_generator
+    from elegant_tf.model.latent import exchange
+    from elegant_tf.runs import load_generator
 
     path, seconds = served_model.make_export(folder, size, width)
     signatures = served_model.load(path)
-    generator, _ = load_editing_generator(Config.load(folder / "run"), folder / "run", None)
+    generator, _ = load_generator(folder / "run")
     encode = tf.function(lambda images: generator.encode(images))
     decode = tf.function(lambda code, theirs, skips, w: generator.decode(exchange(code, theirs, w), code, skips))
 

@@ -2,8 +2,9 @@
 
     python benchmarks/train_step.py --image_size 64 --width 64 --batch_size 16
     python benchmarks/train_step.py --quick
+    python benchmarks/train_step.py --against ../before        # another checkout of elegant_tf instead of PyTorch
 
-Each framework runs in a process of its own and waits while the other works. Both start from the same weights
+Each side runs in a process of its own and waits while the other works. Both start from the same weights
 and must compute the same losses for the same batch, or nothing is timed. PyTorch's side is `plain_torch.py`;
 it is needed here only: `pip install torch`.
 """
@@ -26,7 +27,7 @@ from typing import Any
 from workers import Worker, answer, take_turns
 
 ROOT = Path(__file__).resolve().parent.parent
-SIDES = {"torch": "plain PyTorch", "tensorflow": "elegant_tf"}
+SIDES = {"torch": "plain PyTorch", "tensorflow": "elegant_tf", "other": "the other checkout"}
 LOSSES = ("discriminator", "generator")
 TOLERANCE = 1e-4
 WARM_UP_UPDATES = 3
@@ -42,13 +43,14 @@ def main() -> int:
     if arguments.side:
         answer(lambda: make_answers(arguments))
         return 0
-    if importlib.util.find_spec("torch") is None:
+    if not arguments.against and importlib.util.find_spec("torch") is None:
         print("this compares with PyTorch, which is not installed: pip install torch", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights.npz"
-        # TensorFlow's side first: it writes the weights that the other reads.
-        workers = {side: make_worker(side, arguments, weights) for side in ("tensorflow", "torch")}
+        # This checkout's side first: it writes the weights that PyTorch's reads.
+        sides = ("tensorflow", "other" if arguments.against else "torch")
+        workers = {side: make_worker(side, arguments, weights) for side in sides}
         try:
             return compare(workers, arguments)
         finally:
@@ -66,7 +68,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=15, help="turns of each framework, 2 or more")
     parser.add_argument("--updates", type=int, default=2, help="updates a turn")
     parser.add_argument("--quick", action="store_true", help="a tiny network, to see that it runs")
-    parser.add_argument("--side", choices=list(SIDES), help=argparse.SUPPRESS)
+    parser.add_argument("--against", type=Path, metavar="DIR", help="compare with this checkout's update")
+    parser.add_argument("--side", choices=("tensorflow", "torch"), help=argparse.SUPPRESS)
     parser.add_argument("--weights", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.quick:
@@ -81,15 +84,16 @@ def parse_arguments() -> argparse.Namespace:
 def compare(workers: dict[str, Worker], arguments: argparse.Namespace) -> int:
     """Checks that both sides agree, times them in turn and prints the comparison; the exit status."""
     losses = {side: worker.ask("losses") for side, worker in workers.items()}
+    (_, other), labels = losses.values(), [SIDES[side] for side in losses]
     for name in LOSSES:
-        ours, plain = losses["tensorflow"][name], losses["torch"][name]
-        print(f"{name} loss: {SIDES['tensorflow']} {ours:.7g}, {SIDES['torch']} {plain:.7g}")
+        ours, plain = losses["tensorflow"][name], other[name]
+        print(f"{name} loss: {labels[0]} {ours:.7g}, {labels[1]} {plain:.7g}")
         if not abs(ours - plain) <= TOLERANCE * abs(plain):
             print(f"they differ by more than {TOLERANCE:g} of it: not the same update", file=sys.stderr)
             return 1
     for worker in workers.values():
         worker.ask("time", WARM_UP_UPDATES)
-    asked = {side: partial(workers[side].ask, "time", arguments.updates) for side in SIDES}
+    asked = {side: partial(worker.ask, "time", arguments.updates) for side, worker in workers.items()}
     turns = take_turns(asked, arguments.pairs)
     report(turns, {side: worker.ask("memory") for side, worker in workers.items()}, arguments)
     return 0
@@ -102,18 +106,19 @@ def report(turns: Turns, megabytes: dict[str, float], arguments: argparse.Namesp
     print(
         f"\none update: {size} px, width {width}, batch {batch} + {batch}, {count} attributes; "
         f"{work:.1f} GFLOP; {os.cpu_count()} cores\n"
-        f"{'':14}{'median':>10}{'fastest':>11}{'processor':>13}{'GFLOP/s':>10}{'peak memory':>14}"
+        f"{'':20}{'median':>10}{'fastest':>11}{'processor':>13}{'GFLOP/s':>10}{'peak memory':>14}"
     )
-    for side, label in SIDES.items():
+    for side in turns:
+        label = SIDES[side]
         wall, processor = ([turn[clock] for turn in turns[side]] for clock in ("wall", "processor"))
         print(
-            f"{label:14}{1e3 * median(wall):7.0f} ms{1e3 * min(wall):8.0f} ms"
+            f"{label:20}{1e3 * median(wall):7.0f} ms{1e3 * min(wall):8.0f} ms"
             f"{1e3 * median(processor):10.0f} ms{work / median(wall):10.0f}{megabytes[side]:11.0f} MB"
         )
-    pairs = zip(turns["tensorflow"], turns["torch"], strict=True)
+    pairs = zip(*turns.values(), strict=True)
     ratios = [ours["wall"] / plain["wall"] for ours, plain in pairs]
     low, middle, high = quantiles(ratios, n=4)
-    print(f"{SIDES['tensorflow']} / {SIDES['torch']}, by pair: " + " ".join(f"{ratio:.2f}" for ratio in ratios))
+    print(" / ".join(SIDES[side] for side in turns) + ", by pair: " + " ".join(f"{ratio:.2f}" for ratio in ratios))
     print(f"median {middle:.2f} (quartiles {low:.2f} and {high:.2f})")
 
 
@@ -139,6 +144,10 @@ def update_gflop(size: int, width: int, batch: int, attributes: int) -> float:
 
 def make_worker(side: str, arguments: argparse.Namespace, weights: Path) -> Worker:
     options = [f"--{name}={getattr(arguments, name)}" for name in NETWORK_OPTIONS]
+    if side == "other":
+        script = arguments.against.resolve() / "benchmarks" / "train_step.py"
+        weights = weights.with_name("other.npz")
+        return Worker(SIDES[side], [str(script), "--side=tensorflow", f"--weights={weights}", *options])
     return Worker(SIDES[side], [__file__, f"--side={side}", f"--weights={weights}", *options])
 
 
@@ -176,16 +185,16 @@ def make_batch(arguments: argparse.Namespace) -> dict[str, Any]:
 def tensorflow_update(arguments: argparse.Namespace) -> Callable[[], dict[str, float]]:
     """The package's update, preset `official`, which returns its losses; writes its first weights."""
     sys.path.insert(0, str(ROOT))
-    from elegant_tf.launch import prepare_tensorflow
+    from elegant_tf.cli.tensorflow import prepare_tensorflow
 
     prepare_tensorflow()
     import keras
     import numpy as np
     import tensorflow as tf
 
-    from elegant_tf.config import preset
     from elegant_tf.export.torch_layout import torch_parameters
-    from elegant_tf.training.step import Learner
+    from elegant_tf.presets import preset
+    from elegant_tf.training.build import make_learner
 
     keras.utils.set_random_seed(0)
     config = preset(
@@ -196,7 +205,7 @@ def tensorflow_update(arguments: argparse.Namespace) -> Callable[[], dict[str, f
         depth=DEPTH,
         batch_size=arguments.batch_size,
     )
-    learner = Learner(config)
+    learner = make_learner(config)
     parameters = torch_parameters(learner.generator, learner.discriminator)
     np.savez(arguments.weights, **{f"{p.network}.{p.name}": p.to_torch() for p in parameters})
     batch = {name: tf.constant(value) for name, value in make_batch(arguments).items()}

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from elegant_tf.data.faces import ATTRIBUTES, draw_faces, make_counterfactuals, make_face
+from elegant_tf.synthetic import ATTRIBUTES, draw_faces, make_counterfactuals, make_face
 
 IMAGES = Path(__file__).parent / "images"
 SEED = 0
@@ -20,10 +20,10 @@ STEP = 4
 """Colours are rounded to multiples of this, invisibly, which halves the files."""
 
 
-def tile(pictures: np.ndarray, columns: int) -> Image.Image:
-    """uint8 `[rows * columns, S, S, 3]` as one picture."""
-    rows, size = len(pictures) // columns, pictures.shape[1]
-    grid = pictures.reshape(rows, columns, size, size, 3).transpose(0, 2, 1, 3, 4)
+def tile(images: np.ndarray, columns: int) -> Image.Image:
+    """uint8 `[rows * columns, S, S, 3]` as one image."""
+    rows, size = len(images) // columns, images.shape[1]
+    grid = images.reshape(rows, columns, size, size, 3).transpose(0, 2, 1, 3, 4)
     return Image.fromarray(grid.reshape(rows * size, columns * size, 3) // STEP * STEP)
 
 
@@ -33,9 +33,9 @@ def contact_sheet() -> Image.Image:
 
 
 def counterfactual_sheet() -> Image.Image:
-    """One row for each attribute: input, exemplar, truth and |truth - input|, adding and then removing it."""
+    """One row for each attribute: input, exemplar, target and |target - input|, adding and then removing it."""
     pairs = make_counterfactuals(SEED, 2 * len(ATTRIBUTES))
-    faces = [face for pair in pairs for face in (pair.input, pair.exemplar, pair.truth)]
+    faces = [face for pair in pairs for face in (pair.input, pair.exemplar, pair.target)]
     drawn = draw_faces(faces, SIZE).reshape(2, len(ATTRIBUTES), 3, SIZE, SIZE, 3)
     change = np.abs(drawn[:, :, 2:].astype(int) - drawn[:, :, :1]).astype(np.uint8)
     rows = np.concatenate([drawn, change], axis=2).swapaxes(0, 1)

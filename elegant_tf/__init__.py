@@ -1,4 +1,4 @@
-"""ELEGANT in TensorFlow: moves face attributes between photos by exchanging parts of latent codes."""
+"""ELEGANT in TensorFlow: transfers face attributes between photos by exchanging parts of latent codes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from elegant_tf.config import Config, preset
+    from elegant_tf.config import Config
     from elegant_tf.editor import Editor
     from elegant_tf.errors import UserError
-    from elegant_tf.evaluation.report import Report, evaluate
-    from elegant_tf.model import Elegant, MultiScaleDiscriminator
+    from elegant_tf.evaluation.evaluate import Report, evaluate
+    from elegant_tf.model.elegant import Elegant, MultiScaleDiscriminator
+    from elegant_tf.presets import preset
     from elegant_tf.training.trainer import Trainer
 
 __version__ = "0.1.0"
@@ -31,18 +32,18 @@ __all__ = [
 _HOMES = {
     "Config": "config",
     "Editor": "editor",
-    "Elegant": "model",
-    "MultiScaleDiscriminator": "model",
-    "Report": "evaluation.report",
+    "Elegant": "model.elegant",
+    "MultiScaleDiscriminator": "model.elegant",
+    "Report": "evaluation.evaluate",
     "Trainer": "training.trainer",
     "UserError": "errors",
-    "evaluate": "evaluation.report",
-    "preset": "config",
+    "evaluate": "evaluation.evaluate",
+    "preset": "presets",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a public name when first used, so that importing the package imports no TensorFlow."""
+    """Imports a public name when it is first used, so that importing the package does not import TensorFlow."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -2,7 +2,7 @@
 
 import sys
 
-from elegant_tf.cli import main
+from elegant_tf.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""A trained run as an editor of pictures: NumPy in, NumPy out."""
+"""A trained run as an editor of images: NumPy in, NumPy out."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from typing import TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from elegant_tf.config import Config
+from elegant_tf.coefficients import linear_coefficients, matrix_coefficients, swap_coefficients
 from elegant_tf.errors import UserError
 from elegant_tf.images import check_image_size, resize, to_float, to_uint8
-from elegant_tf.model import Elegant
-from elegant_tf.training.checkpoint import load_editing_generator
-from elegant_tf.weights import linear_weights, matrix_weights, swap_weights
+from elegant_tf.model.elegant import Elegant
+from elegant_tf.rundir import read_model
+from elegant_tf.runs import load_generator
 
 Images: TypeAlias = np.ndarray | Sequence[np.ndarray]
-"""One picture, uint8 RGB `[H, W, 3]`; several, `[N, H, W, 3]`; or a sequence of pictures of any sizes."""
+"""One image, uint8 RGB `[H, W, 3]`; several, `[N, H, W, 3]`; or a sequence of images of any sizes."""
 
 # Pixels that go through the networks at once: 8 images of 256 x 256, some 100 MB of activations at width 64.
 PIXELS_AT_ONCE = 8 * 256 * 256
 
-# Bytes of codes, and again of skips, that are kept for images to be edited again.
+# Bytes of codes to keep, and as many again of skips, for images that are edited again.
 CACHE_BYTES = 256 * 2**20
 
 
 class Editor:
-    """Edits pictures with a trained generator.
+    """Edits images with a trained generator.
 
-    Every picture that comes in is cut to its centred square and resized to S x S; results are uint8 RGB of
-    that size. Codes of recent pictures are kept, so that using one again is cheap.
+    Every image is cropped to its centred square and resized to S x S; results are uint8 RGB of that size. The codes of
+    recent images are kept, so that using one again is cheap.
 
     Attributes:
         attributes: the n attributes that can be moved, by name.
@@ -41,12 +41,12 @@ class Editor:
 
     Args:
         generator: a built model.
-        image_size: S, any multiple of `2 ** depth`, whatever the generator was trained at.
+        image_size: S, any multiple of `2 ** depth`; it need not be the size of the training images.
         step: the training step of its weights.
 
     Raises:
-        UserError: an image size that the generator cannot take. Every method raises it on an image that is
-            not uint8 RGB, on an unknown attribute, and on numbers that do not go together.
+        UserError: the generator cannot take this image size. Every method raises it on an image that is not uint8 RGB,
+            on an unknown attribute, and on numbers that do not fit together.
     """
 
     def __init__(self, generator: Elegant, image_size: int, step: int = 0) -> None:
@@ -61,29 +61,31 @@ class Editor:
         self._encode = tf.function(self._encode_graph, input_signature=[pixels])
         code, skips = self._encode.get_concrete_function().structured_outputs
         exemplars = tf.TensorSpec([None, None, *code.shape[1:]], code.dtype)
-        weights = tf.TensorSpec([None, None, len(self.attributes)], tf.float32)
-        signature = [pixels, _spec(code), [_spec(skip) for skip in skips], exemplars, weights]
+        coefficients = tf.TensorSpec([None, None, len(self.attributes)], tf.float32)
+        signature = [pixels, _spec(code), [_spec(skip) for skip in skips], exemplars, coefficients]
         self._decode = tf.function(self._decode_graph, input_signature=signature)
 
     @classmethod
     def load(cls, run_dir: str | os.PathLike[str], image_size: int | None = None, step: int | None = None) -> Editor:
-        """The editor of a run directory's newest checkpoint, with averaged weights if the run keeps them.
+        """The editor of a run's checkpoint, with the exponential moving average of its weights if the run keeps one.
 
-        `run_dir`: also a packed run, or "faces": the model of drawn faces that comes with the package.
-        `image_size`: another than the run was trained at; `step`: that of an older checkpoint.
+        Args:
+            run_dir: a run directory, packed or not, or "faces", the model of drawn faces that comes with the package.
+            image_size: S; None: the size that the run was trained at.
+            step: which checkpoint; None: the newest.
 
         Raises:
-            UserError: no run there, no checkpoint yet, or an image size that the run cannot take.
+            UserError: there is no run or no checkpoint, or the run cannot take this image size.
         """
-        config = Config.load(run_dir)
-        image_size = config.image_size if image_size is None else image_size
-        check_image_size(image_size, 2**config.depth)
-        generator, step = load_editing_generator(config, run_dir, step)
+        model = read_model(run_dir)
+        image_size = model.image_size if image_size is None else image_size
+        check_image_size(image_size, 2**model.depth)
+        generator, step = load_generator(run_dir, step)
         return cls(generator, image_size, step)
 
     @property
     def encoded_images(self) -> int:
-        """How many images went through the encoder so far; those found in the cache did not."""
+        """How many images have gone through the encoder; an image found in the cache does not go through it."""
         return self._encoded_images
 
     def swap(
@@ -93,41 +95,41 @@ class Editor:
         attributes: Sequence[str],
         strength: float | Sequence[float] = 1.0,
     ) -> np.ndarray:
-        """Gives the image the exemplars' attributes: their look where they have them, their lack where not.
+        """Transfers attributes, present or absent, from the exemplars to the image.
 
         Args:
-            image: one picture or N of them, each edited alike.
-            exemplar: one picture, which gives all attributes, or one for each attribute, in order.
+            image: one image, or N of them, each of which gets the same edit.
+            exemplar: one image, which gives all attributes, or one for each attribute, in order.
             attributes: names, one or several.
-            strength: 0 keeps, 1 exchanges, between interpolates, beyond extrapolates; one for all attributes
-                or one for each.
+            strength: 0 keeps, 1 exchanges, between interpolates, beyond extrapolates; one for all attributes or one
+                for each.
 
         Returns:
-            uint8 `[S, S, 3]` for one picture, `[N, S, S, 3]` for several.
+            uint8 `[S, S, 3]` for one image, `[N, S, S, 3]` for several.
         """
         images, exemplars = self._prepare(image), self._prepare(exemplar)
-        weights = swap_weights(self.attributes, attributes, len(exemplars), strength)
-        edited = self._edit_each(images, exemplars, np.broadcast_to(weights, (len(images), *weights.shape)))
+        coefficients = swap_coefficients(self.attributes, attributes, len(exemplars), strength)
+        edited = self._edit_each(images, exemplars, np.broadcast_to(coefficients, (len(images), *coefficients.shape)))
         return edited[0] if _is_one(image) else edited
 
     def linear(self, image: np.ndarray, exemplar: Images, attributes: Sequence[str], steps: int) -> np.ndarray:
-        """Swaps of strengths 1/m … m/m, uint8 `[m, S, S, 3]`; exemplars and attributes as `swap`'s."""
+        """Swaps of strengths 1/m … m/m for `steps` m, uint8 `[m, S, S, 3]`; exemplars and attributes as in `swap`."""
         image, exemplars = self._prepare_one(image), self._prepare(exemplar)
-        weights = linear_weights(self.attributes, attributes, len(exemplars), steps)
-        return self._edit_each(image, exemplars, weights)
+        coefficients = linear_coefficients(self.attributes, attributes, len(exemplars), steps)
+        return self._edit_each(image, exemplars, coefficients)
 
     def matrix(
         self, image: np.ndarray, exemplars: Images, attributes: Sequence[str], rows: int, cols: int
     ) -> np.ndarray:
-        """Interpolates in two directions, uint8 `[rows, cols, S, S, 3]`; a sole row or column is the first.
+        """Interpolates in two directions, uint8 `[rows, cols, S, S, 3]`; a single row or column is the first.
 
-        One attribute with three exemplars: they stand in the corners top right, bottom left and bottom right,
-        the image in the corner top left. Two attributes with two exemplars: the first exemplar's attribute
-        grows downwards, the second's to the right.
+        One attribute with three exemplars: the image stands in the top left corner, the exemplars in the top right,
+        bottom left and bottom right ones. Two attributes with two exemplars: the first exemplar's attribute grows
+        downwards, the second's to the right.
         """
         image, exemplars = self._prepare_one(image), self._prepare(exemplars)
-        weights = matrix_weights(self.attributes, attributes, len(exemplars), rows, cols)
-        edited = self._edit_each(image, exemplars, weights.reshape(-1, *weights.shape[2:]))
+        coefficients = matrix_coefficients(self.attributes, attributes, len(exemplars), rows, cols)
+        edited = self._edit_each(image, exemplars, coefficients.reshape(-1, *coefficients.shape[2:]))
         return edited.reshape(rows, cols, *edited.shape[1:])
 
     def grid(
@@ -137,51 +139,51 @@ class Editor:
         attributes: Sequence[str],
         strength: float | Sequence[float] = 1.0,
     ) -> np.ndarray:
-        """Every one of I images with the attributes of every one of E exemplars, uint8 `[I, E, S, S, 3]`."""
+        """Each of I images with the attributes of each of E exemplars, uint8 `[I, E, S, S, 3]`."""
         images, exemplars = self._prepare(images), self._prepare(exemplars)
-        weights = swap_weights(self.attributes, attributes, 1, strength)
+        coefficients = swap_coefficients(self.attributes, attributes, 1, strength)
         count, each = len(images), len(exemplars)
         source = np.repeat(np.arange(count), each)
         chosen = count + np.tile(np.arange(each), count)[:, None]
-        weights = np.broadcast_to(weights, (len(source), *weights.shape))
-        edited = self._edit(np.concatenate([images, exemplars]), source, chosen, weights)
+        coefficients = np.broadcast_to(coefficients, (len(source), *coefficients.shape))
+        edited = self._edit(np.concatenate([images, exemplars]), source, chosen, coefficients)
         return edited.reshape(count, each, *edited.shape[1:])
 
-    def edit(self, images: Images, exemplars: np.ndarray | Sequence[Images], weights: np.ndarray) -> np.ndarray:
-        """The general edit, uint8 `[N, S, S, 3]`: image i takes from its K exemplars by `weights[i]`.
+    def edit(self, images: Images, exemplars: np.ndarray | Sequence[Images], coefficients: np.ndarray) -> np.ndarray:
+        """The general edit, uint8 `[N, S, S, 3]`: each image takes attributes from K exemplars chosen for it.
 
         Args:
-            images: N pictures.
-            exemplars: for each of them K pictures, `[N, K, H, W, 3]`.
-            weights: `[N, K, n]`, see `latent.exchange`.
+            images: N images.
+            exemplars: K images for each of them, `[N, K, H, W, 3]`.
+            coefficients: `[N, K, n]`, see `latent.exchange`.
         """
         images = self._prepare(images)
         rows = [self._prepare(row) for row in exemplars]
-        weights = np.asarray(weights, np.float32)
+        coefficients = np.asarray(coefficients, np.float32)
         expected = (len(images), len(rows[0]) if rows else 0, len(self.attributes))
-        if len(rows) != len(images) or any(len(row) != expected[1] for row in rows) or weights.shape != expected:
+        if len(rows) != len(images) or any(len(row) != expected[1] for row in rows) or coefficients.shape != expected:
             raise UserError(
-                f"{len(images)} images, exemplars for {len(rows)} of them and weights {list(weights.shape)}: "
-                f"expected [N, K, H, W, 3] exemplars and [N, K, {len(self.attributes)}] weights for N images"
+                f"{len(images)} images, exemplars for {len(rows)} of them and coefficients {list(coefficients.shape)}: "
+                f"expected [N, K, H, W, 3] exemplars and [N, K, {len(self.attributes)}] coefficients for N images"
             )
-        if not np.isfinite(weights).all():
-            raise UserError("weights must be finite")
+        if not np.isfinite(coefficients).all():
+            raise UserError("coefficients must be finite")
         source = np.arange(len(images))
         chosen = len(images) + np.arange(expected[0] * expected[1]).reshape(expected[:2])
-        return self._edit(np.concatenate([images, *rows]), source, chosen, weights)
+        return self._edit(np.concatenate([images, *rows]), source, chosen, coefficients)
 
-    def _edit_each(self, images: np.ndarray, exemplars: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """N images with weights `[N, K, n]`, or one with each of these; the K exemplars serve all."""
-        source = np.arange(len(images)) if len(images) == len(weights) else np.zeros(len(weights), int)
-        chosen = np.broadcast_to(len(images) + np.arange(len(exemplars)), weights.shape[:2])
-        return self._edit(np.concatenate([images, exemplars]), source, chosen, weights)
+    def _edit_each(self, images: np.ndarray, exemplars: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+        """N images with coefficients `[N, K, n]`, or one image with each row of them; all share the K exemplars."""
+        source = np.arange(len(images)) if len(images) == len(coefficients) else np.zeros(len(coefficients), int)
+        chosen = np.broadcast_to(len(images) + np.arange(len(exemplars)), coefficients.shape[:2])
+        return self._edit(np.concatenate([images, exemplars]), source, chosen, coefficients)
 
-    def _edit(self, images: np.ndarray, source: np.ndarray, chosen: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Edits `images[source]` by weights `[N, K, n]` towards `images[chosen]`: indices `[N]`, `[N, K]`."""
+    def _edit(self, images: np.ndarray, source: np.ndarray, chosen: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+        """Edits `images[source]` towards `images[chosen]` by coefficients `[N, K, n]`; indices `[N]` and `[N, K]`."""
         keys = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images]
         edited = np.empty((len(source), *images.shape[1:]), np.uint8)
         for part in self._parts(len(source)):
-            # Skips first: encoding for them brings these images' codes along.
+            # Skips first: encoding an image for its skips yields its code, too.
             self._encode_new(images, keys, source[part], self._skips)
             self._encode_new(images, keys, np.append(source[part], chosen[part]), self._codes)
             result = self._decode(
@@ -189,7 +191,7 @@ class Editor:
                 np.stack([self._codes[keys[index]][0] for index in source[part]]),
                 [np.stack(level) for level in zip(*(self._skips[keys[index]] for index in source[part]), strict=True)],
                 np.stack([[self._codes[keys[index]][0] for index in row] for row in chosen[part]]),
-                weights[part],
+                coefficients[part],
             )
             edited[part] = to_uint8(result)
             self._codes.trim()
@@ -197,11 +199,11 @@ class Editor:
         return edited
 
     def _encode_new(self, images: np.ndarray, keys: Sequence[bytes], indices: np.ndarray, cache: _Cache) -> None:
-        """Encodes those of the images that the cache lacks, each once."""
+        """Encodes the images that the cache lacks, each once."""
         lacking = list({keys[index]: index for index in indices if keys[index] not in cache}.values())
         for part in self._parts(len(lacking)):
             codes, skips = self._encode(images[lacking[part]])
-            # The whole batch at once: a tensor is slow to take apart.
+            # The whole batch at once: slicing a tensor is slow.
             codes, skips = codes.numpy(), [skip.numpy() for skip in skips]
             self._encoded_images += len(lacking[part])
             for place, index in enumerate(lacking[part]):
@@ -222,19 +224,19 @@ class Editor:
         code: tf.Tensor,
         skips: list[tf.Tensor],
         exemplars: tf.Tensor,
-        weights: tf.Tensor,
+        coefficients: tf.Tensor,
     ) -> tf.Tensor:
-        return self._generator.edit_encoded(self._to_model(images), code, skips, exemplars, weights)[0]
+        return self._generator.edit_encoded(self._to_model(images), code, skips, exemplars, coefficients)[0]
 
     def _to_model(self, images: tf.Tensor) -> tf.Tensor:
         return to_float(tf.cast(images, self._generator.variable_dtype))
 
     def _prepare(self, images: Images) -> np.ndarray:
         """uint8 `[N, S, S, 3]`."""
-        pictures = [images] if _is_one(images) else list(images)
-        if not pictures:
-            raise UserError("no image given: give one at least")
-        return np.stack([resize(np.asarray(picture), self.image_size) for picture in pictures])
+        several = [images] if _is_one(images) else list(images)
+        if not several:
+            raise UserError("no image given: give at least one")
+        return np.stack([resize(np.asarray(image), self.image_size) for image in several])
 
     def _prepare_one(self, image: np.ndarray) -> np.ndarray:
         """uint8 `[1, S, S, 3]`."""

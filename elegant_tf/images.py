@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
@@ -9,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from elegant_tf.errors import UserError
-from elegant_tf.files import whole_file
+from elegant_tf.files import atomic_file
 
-# 89.5 megapixels, a quarter of a gigabyte of RGB: from there Pillow itself suspects a decompression bomb.
+# 89.5 megapixels, a quarter of a gigabyte of RGB: above it, Pillow itself suspects a decompression bomb.
 MAX_PIXELS = 2**30 // 4 // 3
+
+# Sides of the images that the commands write, in pixels.
+SMALLEST, LARGEST = 16, 4096
 
 READ_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 
@@ -27,29 +31,17 @@ _WRITERS: dict[str, tuple[str, dict[str, Any]]] = {
     ".webp": ("WEBP", {"quality": 95}),
 }
 
-_ORIENTATION_TAG = 0x0112
-# EXIF 2.3, tag 274: the turn that makes a picture stored with this orientation upright.
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
 
 class BadImage(UserError):
-    """A file that cannot be read as a picture."""
+    """A file that cannot be read as an image."""
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """The picture in a PNG, JPEG, WebP, GIF, BMP or TIFF file, upright, as uint8 RGB `[H, W, 3]`.
+    """Reads a PNG, JPEG, WebP, GIF, BMP or TIFF file, upright, as uint8 RGB `[H, W, 3]`.
 
-    Grey, palette, CMYK and 16-bit pictures are converted, transparent ones laid on white; of an animation the
-    first frame is taken. Raises BadImage, a UserError that names the file, if it is missing, no picture,
-    damaged, or larger than `MAX_PIXELS` (refused from its header, before anything is decoded).
+    Grey, palette, CMYK and 16-bit images are converted, transparent ones are laid on white, and the first frame of
+    an animation is taken. Raises BadImage, a UserError that names the file, if the file is missing, not an image,
+    damaged, or larger than `MAX_PIXELS` (judged by its header, before anything is decoded).
     """
     path = Path(path)
     _check_file(path)
@@ -57,7 +49,7 @@ def read_image(path: str | Path) -> np.ndarray:
 
 
 def decode_image(data: bytes, name: str | Path) -> np.ndarray:
-    """The picture in a file's bytes, as `read_image` reads files; errors call it `name`."""
+    """Decodes the bytes of an image file as `read_image` does. Errors call the file `name`."""
     if not data:
         raise BadImage(f"{name}: is empty (0 bytes): replace it with an intact copy")
     return _decode(io.BytesIO(data), name)
@@ -68,26 +60,26 @@ def _decode(file: Path | io.BytesIO, name: str | Path) -> np.ndarray:
         with Image.open(file, formats=READ_FORMATS) as image:
             _check_size(name, *image.size)
             image.load()
-            # Orientation after load: Pillow turns TIFFs itself while loading and then drops the tag.
-            return np.array(_upright(_to_rgb(name, image), _orientation(image)))
+            _turn_upright(image)
+            return np.array(_to_rgb(name, image))
     except BadImage:
         raise
     except Image.UnidentifiedImageError:
-        raise BadImage(f"{name}: is not a picture in a known format: use {_known_formats()}") from None
+        raise BadImage(f"{name}: is not an image in a known format: use {_known_formats()}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise BadImage(f"{name}: {_too_large()}") from None
-    except Exception as error:  # Pillow's decoders answer damaged files with almost any exception
+    except Exception as error:  # Pillow's decoders raise almost any exception on damaged files
         raise BadImage(f"{name}: is damaged, truncated or of an unsupported kind ({error}): replace it") from error
 
 
 def _check_file(path: Path) -> None:
     try:
         if path.is_dir():
-            raise BadImage(f"{path}: is a directory; expected a picture file")
+            raise BadImage(f"{path}: is a directory; expected an image file")
         if not path.exists():
             raise BadImage(f"{path}: no such file: check the path")
         if not path.is_file():
-            raise BadImage(f"{path}: is not a regular file; expected a picture file")
+            raise BadImage(f"{path}: is not a regular file; expected an image file")
         if path.stat().st_size == 0:
             raise BadImage(f"{path}: is empty (0 bytes): replace it with an intact copy")
         path.open("rb").close()
@@ -103,7 +95,7 @@ def _check_size(name: str | Path, width: int, height: int) -> None:
 
 
 def _too_large() -> str:
-    return f"more than {MAX_PIXELS / 1e6:.0f} megapixels are refused: scale the picture down first"
+    return f"more than {MAX_PIXELS / 1e6:.0f} megapixels are refused: scale the image down first"
 
 
 def _known_formats() -> str:
@@ -123,7 +115,7 @@ def _to_rgb(name: str | Path, image: Image.Image) -> Image.Image:
 
 
 def _grey16_to_rgb(image: Image.Image) -> Image.Image:
-    """16-bit grey, which Pillow's own conversion to 8 bits would clip at 255."""
+    """Scales 16-bit grey, which Pillow's own conversion to 8 bits would clip at 255."""
     levels = np.asarray(image)
     grey = np.rint(levels / 257).astype(np.uint8)  # 65535 / 255 = 257
     if "transparency" in image.info:
@@ -131,21 +123,17 @@ def _grey16_to_rgb(image: Image.Image) -> Image.Image:
     return Image.fromarray(grey).convert("RGB")
 
 
-def _orientation(image: Image.Image) -> int:
-    try:
-        return image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # noqa: BLE001 - a picture with broken metadata is still a picture
-        return 1
-
-
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+def _turn_upright(image: Image.Image) -> None:
+    """Turns a loaded image as its EXIF block says."""
+    # An image with a broken EXIF block is still an image. In place, Pillow turns it before it rewrites the block.
+    with contextlib.suppress(Exception):
+        ImageOps.exif_transpose(image, in_place=True)
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:
-    """The largest centred square of a uint8 `[H, W, 3]` picture, resampled to uint8 `[size, size, 3]`.
+    """Resamples the largest centred square of a uint8 `[H, W, 3]` image to uint8 `[size, size, 3]`.
 
-    Nothing is squashed: what does not fit the square is cut off.
+    The aspect ratio stays: what does not fit the square is cut off.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise UserError(f"an image must be uint8 [H, W, 3] in RGB; received {image.dtype} {list(image.shape)}")
@@ -155,21 +143,27 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     square = image[top : top + edge, left : left + edge]
     if edge == size:
         return square.copy()
-    # Without reducing_gap, Pillow's faster way with large pictures: exported models resample in the same way.
+    # Without reducing_gap, Pillow's faster approximation for large images: exported models resample like this.
     return np.array(Image.fromarray(square).resize((size, size), Image.Resampling.LANCZOS))
 
 
 def check_image_size(size: int, multiple: int) -> None:
-    """Raises UserError unless `size` is a `multiple`, as the networks need it, within `MAX_PIXELS`."""
+    """Raises UserError unless `size` is a multiple of `multiple`, as the networks need, and within `MAX_PIXELS`."""
     if size < multiple or size % multiple or size**2 > MAX_PIXELS:
         largest = math.isqrt(MAX_PIXELS) // multiple * multiple
         raise UserError(f"--image_size={size}: must be a multiple of {multiple} (2**depth), {largest} at most")
 
 
-def to_float(images: Any) -> Any:
-    """Pixels 0…255 to [-1, 1], any shape: float32 from NumPy uint8.
+def check_written_size(size: int) -> None:
+    """Raises UserError unless `size`, the side of images to write, is between `SMALLEST` and `LARGEST`."""
+    if not SMALLEST <= size <= LARGEST:
+        raise UserError(f"--image_size={size}: expected {SMALLEST} to {LARGEST} pixels")
 
-    A TensorFlow tensor must be cast to a floating dtype by the caller, and keeps it.
+
+def to_float(images: Any) -> Any:
+    """Maps pixels 0…255 of any shape to [-1, 1]; NumPy uint8 becomes float32.
+
+    The caller casts a TensorFlow tensor to a floating dtype, which it keeps.
     """
     if isinstance(images, np.ndarray):
         images = images.astype(np.float32)
@@ -177,9 +171,9 @@ def to_float(images: Any) -> Any:
 
 
 def to_uint8(images: Any) -> np.ndarray:
-    """[-1, 1] to pixels 0…255, any shape: rounded to the nearest and clipped, uint8 in NumPy.
+    """Maps [-1, 1] to pixels 0…255, rounded to the nearest and clipped, as NumPy uint8 of the same shape.
 
-    Takes NumPy arrays and eager TensorFlow tensors; the inverse of `to_float`.
+    The inverse of `to_float`. Takes NumPy arrays and eager TensorFlow tensors.
     """
     pixels = np.rint((np.asarray(images, np.float32) + 1.0) * 127.5)
     return np.clip(pixels, 0, 255).astype(np.uint8)
@@ -188,22 +182,25 @@ def to_uint8(images: Any) -> np.ndarray:
 def write_image(path: str | Path, image: np.ndarray, overwrite: bool = False) -> None:
     """Writes uint8 `[H, W, 3]` to a .png, .jpg, .jpeg or .webp file, whole or not at all.
 
-    Missing directories are made. Raises UserError on another extension, on an existing file unless
-    `overwrite`, and if the file cannot be written.
+    Missing directories are made. Raises UserError on another extension, on an existing file unless `overwrite`, and
+    if the file cannot be written.
     """
     check_output(path, overwrite)
     path = Path(path)
     image_format, options = _WRITERS[path.suffix.lower()]
-    with whole_file(path) as aside:
-        Image.fromarray(image).save(aside, image_format, **options)
+    with atomic_file(path) as aside:
+        try:
+            Image.fromarray(image).save(aside, image_format, **options)
+        except ValueError as error:  # larger than the format allows
+            raise UserError(f"{path}: cannot be written: {error}") from None
 
 
 def check_output(path: str | Path, overwrite: bool = False) -> None:
-    """Raises the UserErrors of `write_image` that can be told beforehand."""
+    """Raises the UserErrors of `write_image` that are known before the image is."""
     path = Path(path)
     if path.suffix.lower() not in _WRITERS:
         raise UserError(f"{path}: cannot write {path.suffix!r} images: end the name in one of {', '.join(_WRITERS)}")
-    # os.path, which answers False for names that no file can have; opening them then says why.
+    # os.path returns False for names that no file can have, where Path raises; opening them then says why.
     if os.path.isdir(path):
         raise UserError(f"{path}: is a directory; expected a file name")
     if os.path.exists(path) and not overwrite:
@@ -213,8 +210,7 @@ def check_output(path: str | Path, overwrite: bool = False) -> None:
 def grid(images: np.ndarray, columns: int | None = None, pad: int = 2) -> np.ndarray:
     """Tiles uint8 `[R, C, S, S, 3]`, or `[N, S, S, 3]` in rows of `columns` (about square if None), on white.
 
-    `pad` pixels of white run around and between the tiles. Returns uint8
-    `[R·(S + pad) + pad, C·(S + pad) + pad, 3]`.
+    `pad` pixels of white separate and surround the tiles. Returns uint8 `[R·(S + pad) + pad, C·(S + pad) + pad, 3]`.
     """
     images = np.asarray(images)
     if images.ndim == 5:

@@ -1,4 +1,4 @@
-"""Starts the project's scripts as a user would: real processes, from the project's folder."""
+"""Starts the project's scripts as a user would, in real processes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ ROOT = Path(__file__).parents[1]
 
 
 def start(arguments: Sequence[str], **options) -> subprocess.Popen:
-    """`python ARGUMENTS…`, both of its outputs as text pipes."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    """`python ARGUMENTS…` in the project's folder, both of its outputs as text pipes; `options`: Popen's."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, "text": True}
-    return subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=environment, **{**pipes, **options})
+    return subprocess.Popen([sys.executable, *arguments], **{"cwd": ROOT, "env": environment, **pipes, **options})
 
 
-def run(arguments: Sequence[str]) -> subprocess.CompletedProcess:
-    """`python ARGUMENTS…`, waited for."""
-    process = start(arguments)
+def run(arguments: Sequence[str], **options) -> subprocess.CompletedProcess:
+    """The same, waited for."""
+    process = start(arguments, **options)
     out, err = process.communicate(timeout=600)
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from unittest import mock
 
@@ -24,7 +25,7 @@ def environment():
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a trained run: three attributes of drawn faces, 32 px, four steps, averaged."""
-    from elegant_tf.config import preset
+    from elegant_tf.presets import preset
     from elegant_tf.training.trainer import Trainer
 
     run_dir = tmp_path_factory.mktemp("runs") / "tiny"
@@ -48,16 +49,13 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def mirroring_run(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`tiny_run`, editing by the mean with the mirror image."""
-    import dataclasses
-    import shutil
+def flipping_run(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`tiny_run`, editing with flip test-time augmentation."""
+    from elegant_tf.rundir import read_config, write_config
 
-    from elegant_tf.config import Config
-
-    run_dir = tmp_path_factory.mktemp("runs") / "mirroring"
+    run_dir = tmp_path_factory.mktemp("runs") / "flipping"
     shutil.copytree(tiny_run, run_dir)
-    dataclasses.replace(Config.load(tiny_run), mirror_edits=True).save(run_dir)
+    write_config(read_config(tiny_run).replace(flip_tta=True), run_dir)
     return run_dir
 
 

@@ -1,4 +1,4 @@
-"""Every kind of damaged or odd picture file that people have."""
+"""Every kind of damaged or odd image file that people have."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ def _encoded(image: Image.Image, kind: str, **options) -> bytes:
     return stream.getvalue()
 
 
-def _picture(width: int = 40, height: int = 40) -> Image.Image:
+def _random(width: int = 40, height: int = 40) -> Image.Image:
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
 
 
 def _turned() -> bytes:
     exif = Image.Exif()
     exif[0x0112] = 6
-    return _encoded(_picture(), "JPEG", exif=exif)
+    return _encoded(_random(), "JPEG", exif=exif)
 
 
-# What can be read all the same: file name -> its bytes.
+# Files that can still be read: name -> bytes.
 ODD = {
-    "wrong extension.jpg": lambda: _encoded(_picture(), "PNG"),
-    "cmyk.jpg": lambda: _encoded(_picture().convert("CMYK"), "JPEG"),
+    "wrong extension.jpg": lambda: _encoded(_random(), "PNG"),
+    "cmyk.jpg": lambda: _encoded(_random().convert("CMYK"), "JPEG"),
     "sixteen bits.png": lambda: _encoded(Image.fromarray(np.arange(1600, dtype=np.uint16).reshape(40, 40)), "PNG"),
-    "moving.gif": lambda: _encoded(_picture(), "GIF", save_all=True, append_images=[_picture()]),
-    "moving.webp": lambda: _encoded(_picture(), "WEBP", save_all=True, append_images=[_picture(), _picture()]),
+    "moving.gif": lambda: _encoded(_random(), "GIF", save_all=True, append_images=[_random()]),
+    "moving.webp": lambda: _encoded(_random(), "WEBP", save_all=True, append_images=[_random(), _random()]),
     "turned.jpg": _turned,
-    "three megapixels.jpg": lambda: _encoded(_picture(2000, 1500), "JPEG"),
-    "dot.png": lambda: _encoded(_picture(1, 1), "PNG"),
-    "grey, with commas, and an ä.PNG": lambda: _encoded(_picture().convert("L"), "PNG"),
-    "see through.png": lambda: _encoded(_picture().convert("RGBA"), "PNG"),
+    "three megapixels.jpg": lambda: _encoded(_random(2000, 1500), "JPEG"),
+    "dot.png": lambda: _encoded(_random(1, 1), "PNG"),
+    "grey, with commas, and an ä.PNG": lambda: _encoded(_random().convert("L"), "PNG"),
+    "see through.png": lambda: _encoded(_random().convert("RGBA"), "PNG"),
 }
 
-# What cannot: file name -> its bytes.
+# Files that cannot be read: name -> bytes.
 BAD = {
-    "truncated.jpg": lambda: _encoded(_picture(), "JPEG")[:400],
+    "truncated.jpg": lambda: _encoded(_random(), "JPEG")[:400],
     "page.jpg": lambda: b"<!DOCTYPE html><html><body>Quota exceeded</body></html>",
     "empty.jpg": lambda: b"",
-    "half.png": lambda: _encoded(_picture(), "PNG")[:700],
+    "half.png": lambda: _encoded(_random(), "PNG")[:700],
     "zeros.png": lambda: bytes(3000),
 }
 BAD_LINKS = ("loop.jpg", "nowhere.jpg")
 
 
 def write(folder: Path) -> tuple[list[str], list[str]]:
-    """Writes all of them; the names of those that can be read, and of those that cannot."""
+    """Writes all of them; returns the names of those that can be read, and of those that cannot."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, make in {**ODD, **BAD}.items():
         (folder / name).write_bytes(make())

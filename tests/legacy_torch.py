@@ -1,4 +1,4 @@
-"""Writes files as PyTorch 0.3 did, which can no longer be installed: pickles one after another, then raw data."""
+"""Writes files of PyTorch 0.3, which can no longer be installed: a sequence of pickles, then raw data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Storage:
 
 
 class _Tensor:
-    """Pickled as 0.3 pickled a tensor: by `torch._utils._rebuild_tensor`, without gradient or hooks."""
+    """Pickled like a tensor of 0.3: by `torch._utils._rebuild_tensor`, without gradient or hooks."""
 
     def __init__(self, storage: _Storage, shape: tuple[int, ...]) -> None:
         self.storage, self.shape = storage, shape

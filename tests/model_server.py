@@ -1,4 +1,4 @@
-"""A stand-in for TF Serving, which cannot be installed here: its gRPC and REST predict routes over a loaded SavedModel.
+"""A stand-in for TF Serving, which cannot be installed from PyPI: its gRPC and REST predict routes for a SavedModel.
 
     python tests/model_server.py models/elegant --port 8500 --rest_port 8501
 
@@ -29,7 +29,7 @@ HTTP_STATUS = {"INVALID_ARGUMENT": 400, "NOT_FOUND": 404, "UNAVAILABLE": 503}
 
 
 class Refused(Exception):
-    """What the server answers instead of outputs: a status code's name and a message."""
+    """The server's answer to a request that it refuses: the name of a status code, and a message."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -37,9 +37,9 @@ class Refused(Exception):
 
 
 class ServedModel:
-    """Versions of a model by number, under a name and with labels; can be told to be busy or slow.
+    """Versions of a model by number, under a name and with labels. It can pretend to be busy or slow.
 
-    `busy`: how many of the next requests find no room; `delay`: seconds before each answer.
+    `busy`: how many of the next requests are refused as overload; `delay`: seconds before each answer.
     """
 
     def __init__(self, base: Path, name: str = "elegant", labels: dict[str, int] | None = None) -> None:
@@ -130,7 +130,7 @@ class RestHandler(BaseHTTPRequestHandler):
         return {"predictions": [dict(zip(outputs, row, strict=True)) for row in zip(*outputs.values(), strict=True)]}
 
     def log_message(self, format, *arguments) -> None:
-        """Tests read what they ask for only."""
+        """Logs nothing."""
 
 
 def from_columns(columns, specs) -> dict[str, tf.Tensor]:
@@ -149,7 +149,7 @@ def from_json(value):
 
 
 def to_columns(outputs: dict[str, tf.Tensor]):
-    """Outputs as JSON by name; a sole one without its name. What ends in `_bytes` is base64."""
+    """Outputs as JSON by name; a single one without its name. Outputs that end in `_bytes` are in base64."""
     columns = {name: to_json(value.numpy(), name.endswith("_bytes")) for name, value in outputs.items()}
     return columns if len(columns) > 1 else next(iter(columns.values()))
 
@@ -163,9 +163,10 @@ def to_json(value, binary: bool):
 
 
 class ModelServer:
-    """Both servers in threads of this process, on free ports unless told; a context manager.
+    """Both servers in threads of this process, as a context manager.
 
-    `tls`: PEM texts of the server's key and certificate chain and of the authority whose clients it trusts, if any.
+    `port`, `rest_port`: 0: any free one; `tls`: PEM texts of the server's key, of its certificate chain and, if clients
+    need certificates, of their authority.
     """
 
     def __init__(self, model: ServedModel, port: int = 0, rest_port: int = 0, tls: tuple | None = None) -> None:

@@ -8,12 +8,15 @@ import authors
 import numpy as np
 import tensorflow as tf
 
-from elegant_tf.config import Config, preset
+from elegant_tf.config import Config
 from elegant_tf.export.torch_layout import TorchParameter, torch_parameters
-from elegant_tf.latent import exchange
-from elegant_tf.losses import swap_labels
-from elegant_tf.model import Elegant, MultiScaleDiscriminator, apply_residual
-from elegant_tf.training.step import Learner
+from elegant_tf.model.cpu_kernels import training_policy
+from elegant_tf.model.elegant import Elegant, MultiScaleDiscriminator, apply_residual
+from elegant_tf.model.latent import exchange
+from elegant_tf.presets import preset
+from elegant_tf.training.build import make_learner as make
+from elegant_tf.training.optimizers import l2_of
+from elegant_tf.training.update import Learner
 
 
 def config(count: int, precision: str = "float32") -> Config:
@@ -22,9 +25,9 @@ def config(count: int, precision: str = "float32") -> Config:
     return preset("official", image_size=authors.SIZE, attributes=names, batch_size=authors.BATCH, precision=precision)
 
 
-def make_learner(count: int, precision: str = "float32", replicas: int = 1) -> Learner:
-    """A learner of that configuration."""
-    return Learner(config(count, precision), replicas)
+def make_learner(count: int, precision: str = "float32", replicas: int = 1, gpu: bool | None = None) -> Learner:
+    """A learner of that configuration; `gpu`: whether it trains as on a GPU."""
+    return make(config(count, precision), replicas, policy=training_policy(precision, gpu))
 
 
 def parameters(learner: Learner) -> dict[str, TorchParameter]:
@@ -81,8 +84,8 @@ def forward(generator: Elegant, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.
         for name, image, residual in (("A1", a, "R_A"), ("B1", b, "R_B"), ("C", a, "R_C"), ("D", b, "R_D"))
     }
     labels = {
-        "y_C": swap_labels(batch["y_a"], batch["y_b"], exchanged),
-        "y_D": swap_labels(batch["y_b"], batch["y_a"], exchanged),
+        "y_C": tf.where(exchanged == 1, batch["y_b"], batch["y_a"]),
+        "y_D": tf.where(exchanged == 1, batch["y_a"], batch["y_b"]),
     }
     skips = {f"A_skip{level}": skip for level, skip in enumerate(skips_a)}
     skips |= {f"B_skip{level}": skip for level, skip in enumerate(skips_b)}
@@ -105,11 +108,11 @@ def observed_update(
 ) -> Callable[[Mapping[str, tf.Tensor]], tuple[dict, dict[str, tf.Tensor]]]:
     """`learner.update` with all that was measured of it: values by golden key, gradients by parameter.
 
-    The optimizers' `apply` is wrapped, to see the gradients that reach it.
+    The optimizers' `apply` is wrapped, to see the gradients that reach it; L2 is taken off again.
     """
     seen: list[tf.Tensor] = []
-    for optimizer in (learner.discriminator_optimizer, learner.generator_optimizer):
-        optimizer.apply = _recording(optimizer.apply, seen)
+    for step in (learner.discriminator_step, learner.generator_step):
+        step.optimizer.apply = _recording(step.optimizer.apply, seen)
 
     def update(batch: Mapping[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         seen.clear()
@@ -147,8 +150,10 @@ def gradients_channel_first(learner: Learner, gradients: Mapping[str, tf.Tensor]
 
 
 def _recording(apply: Callable, seen: list[tf.Tensor]) -> Callable:
-    def recorded(gradients, rate):
-        seen.extend(gradients)
-        return apply(gradients, rate)
+    factor = l2_of(config(2))
+
+    def recorded(gradients, variables):
+        seen.extend(gradient - factor * variable for gradient, variable in zip(gradients, variables, strict=True))
+        return apply(gradients, variables)
 
     return recorded

@@ -18,10 +18,10 @@ REPLICAS = 2
 TINY = {
     "precision": "float64",
     "ema_half_life": 5.0,
-    "truth_weight": 1.0,
+    "cycle_weight": 1.0,
+    "style_cycle_weight": 1.0,
     "width": 12,
     "optimizer": "muon",
-    "truth_updates": 2,
 }
 
 
@@ -53,16 +53,16 @@ def train_tiny(strategy) -> dict[str, np.ndarray]:
     import keras
     import tiny
 
-    from elegant_tf.training.step import Learner
+    from elegant_tf.training.build import make_learner
 
     config = tiny.config(**TINY)
     keras.utils.set_random_seed(0)
     with strategy.scope():
-        learner = Learner(config, REPLICAS)
+        learner = make_learner(config, REPLICAS)
     update = _distributed(strategy, learner)
     for seed in range(3):
         terms = update(_split(strategy, tiny.batch(config, seed)))
-    trained = [*learner.generator.weights, *learner.discriminator.weights, *learner.averaged.weights]
+    trained = [*learner.generator.weights, *learner.discriminator.weights, *learner.average.weights]
     results = {f"loss/{name}": value.numpy() for name, value in terms.items()}
     for index, variable in enumerate(trained):
         results |= {f"weight/{index}/{k}": value for k, value in enumerate(_on_each(strategy, variable))}
@@ -73,11 +73,11 @@ def overflow(strategy) -> dict[str, np.ndarray]:
     """One float16 update in which the second replica's images alone are not finite."""
     import tiny
 
-    from elegant_tf.training.step import Learner
+    from elegant_tf.training.build import make_learner
 
     config = tiny.config(precision="mixed_float16")
     with strategy.scope():
-        learner = Learner(config, REPLICAS)
+        learner = make_learner(config, REPLICAS)
     batch = tiny.batch(config)
     broken = batch["a"].numpy()
     broken[-1] = np.inf
@@ -85,7 +85,7 @@ def overflow(strategy) -> dict[str, np.ndarray]:
     before = [_on_each(strategy, variable) for variable in trained]
     _distributed(strategy, learner)(_split(strategy, {**batch, "a": broken}))
     after = [_on_each(strategy, variable) for variable in trained]
-    scales = _on_each(strategy, learner.generator_optimizer.scale)
+    scales = _on_each(strategy, learner.generator_step.scale)
     results = {}
     for k in range(REPLICAS):
         moved = [not np.array_equal(old[k], new[k]) for old, new in zip(before, after, strict=True)]

@@ -1,4 +1,4 @@
-"""Photos to aligned faces. MTCNN, where it is installed, finds drawn faces, too, whose points are known."""
+"""From photos to aligned faces. MTCNN, if it is installed, also finds drawn faces, whose points are known."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import dirty
 import numpy as np
 import pytest
 
-from elegant_tf.cli import main
+from elegant_tf.cli.main import main
 from elegant_tf.data.align import Face, align_faces, align_photos, find_largest, make_detector
-from elegant_tf.data.faces import make_face
 from elegant_tf.data.landmarks import POINTS
 from elegant_tf.data.similarity import align, target_points
 from elegant_tf.errors import UserError
 from elegant_tf.images import read_image, write_image
+from elegant_tf.synthetic import make_face
 
 SIZE = 64
 
 
 def party(places=((20, 30, 90), (150, 10, 140))) -> tuple[np.ndarray, list[np.ndarray]]:
-    """A picture with drawn faces at these x, y and of these sizes; and their points."""
+    """An image with drawn faces at these x, y and of these sizes, and their points."""
     image, points = np.full((180, 320, 3), 90, np.uint8), []
     for number, (x, y, size) in enumerate(places):
         face = make_face(0, number)
@@ -54,7 +54,7 @@ def test_no_face():
             align_faces(party()[0], SIZE, lambda image: [], which)
 
 
-def test_large_pictures_are_searched_reduced_and_points_are_theirs():
+def test_large_images_are_reduced_and_points_are_those_of_the_whole():
     sizes = []
 
     def detect(image):
@@ -67,7 +67,7 @@ def test_large_pictures_are_searched_reduced_and_points_are_theirs():
     np.testing.assert_allclose(points, target_points(1000), atol=1e-6)
 
 
-def test_faces_too_small_for_the_reduced_picture_are_found_in_the_whole():
+def test_faces_too_small_in_the_reduced_image_are_found_in_the_whole():
     points = target_points(100)
     found = find_largest(
         np.zeros((2000, 3000, 3), np.uint8), lambda image: [Face(points, 50, 50)] if image.shape[1] == 3000 else []
@@ -142,16 +142,16 @@ def detect():
 
 
 def test_drawn_faces_are_found(detect):
-    """Pupils within 5 px where they are 60 px apart; photos do better."""
+    """Pupils are found within 5 px if they are 60 px apart; in photos, more exactly."""
     for number in range(4):
         face = make_face(0, number)
         points = find_largest(face.draw(256), detect)
-        truth = face.landmarks(256)
-        scale = 60 / np.hypot(*(truth[1] - truth[0]))
-        assert np.hypot(*(points - truth)[:2].T).max() * scale < 5
+        exact = face.landmarks(256)
+        scale = 60 / np.hypot(*(exact[1] - exact[0]))
+        assert np.hypot(*(points - exact)[:2].T).max() * scale < 5
 
 
-def test_pictures_without_faces(detect):
+def test_images_without_faces(detect):
     noise = np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)
     for image in (np.zeros((200, 300, 3), np.uint8), noise, noise[:1, :1], noise[:, :3]):
         with pytest.raises(UserError, match="no face was found"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import graphlib
-import itertools
 from pathlib import Path
 
 import commands
@@ -12,31 +11,44 @@ import pytest
 
 PACKAGE = commands.ROOT / "elegant_tf"
 
-# From the top; a module imports from its own layer and from those below.
-LAYERS = [
-    [
-        "__main__",
-        "cli",
-        "cli_data",
-        "cli_data_options",
-        "cli_evaluation",
-        "cli_evaluation_options",
-        "cli_options",
-        "cli_serving",
-        "launch",
-    ],
-    ["training", "evaluation", "editor", "export", "serving"],
-    ["model", "data", "weights"],
-    ["networks", "losses"],
-    ["layers", "latent", "images", "normalizing", "patches"],
-    ["config", "errors", "files"],
+# From the top; a module imports from its own floor's room and from the floors below.
+FLOORS = [
+    "__main__",
+    "cli",
+    "evaluation",
+    "export",
+    "serving",
+    "editor",
+    "training",
+    "sources",
+    "runs",
+    "losses",
+    "synthetic",
+    "data",
+    "model",
+    "presets",
+    "rundir",
+    "config",
+    "upgrade",
+    "coefficients",
+    "images",
+    "files",
+    "names",
+    "errors",
 ]
+
+# Who may draw: a room, and those that may import it besides itself.
+RESERVED = {"synthetic": {"sources", "evaluation", "cli"}, "evaluation": {"cli"}}
 
 WITHOUT_TENSORFLOW = [
     "config",
+    "presets",
+    "rundir",
     "errors",
+    "files",
     "images",
-    "data.faces",
+    "coefficients",
+    "synthetic",
     "data.attributes",
     "evaluation.bootstrap",
     "evaluation.distances",
@@ -45,24 +57,18 @@ WITHOUT_TENSORFLOW = [
 # Modules whose tests are another's: name to test file and reason.
 TESTED_ELSEWHERE = {
     "__main__": ("test_cli", "two lines around cli.main"),
-    "cli_serving": ("test_serving", "the command is tried against a server as the client is"),
-    "cli_options": ("test_cli", "options are tested by giving them to the command"),
-    "cli_data_options": ("test_cli_data", "options are tested by giving them to the command"),
-    "cli_evaluation_options": ("test_cli_evaluation", "options are tested by giving them to the command"),
+    "names": ("test_attributes", "finding attributes by name"),
+    "rundir": ("test_config", "configurations are written to and read from run directories"),
     "data.collection": ("test_sources", "what sources are made of"),
-    "data.gate": ("test_pairs", "processes that end while data are read"),
-    "data.preparation": ("test_prepare", "one of the pictures that it writes"),
+    "data.preparation": ("test_prepare", "one of the images that it writes"),
     "data.sampler": ("test_pairs", "the pairs of a batch"),
-    "evaluation.combinations": ("test_measurements", "one of the things measured"),
-    "evaluation.edits": ("test_measurements", "what is tried"),
-    "evaluation.interpolation": ("test_measurements", "one of the things measured"),
-    "evaluation.lineups": ("test_measurements", "one of the things measured"),
-    "evaluation.monitor": ("test_report", "the curves that a report draws"),
-    "evaluation.page": ("test_report", "the report as HTML"),
-    "evaluation.reconstruction": ("test_measurements", "one of the things measured"),
-    "evaluation.tables": ("test_report", "the tables of a report"),
-    "evaluation.sheet": ("test_report", "the picture that a report draws"),
-    "evaluation.triples": ("test_scorecard", "the triples that the scorecard scores"),
+    "data.shutdown": ("test_pairs", "processes that end while data are read"),
+    "data.source": ("test_pairs", "the protocols that pairs are read from"),
+    "training.build": ("test_update", "what it builds is updated"),
+    "evaluation.classifier_training": ("test_classifier", "the classifier that it trains"),
+    "evaluation.edits": ("test_metrics", "what is edited"),
+    "evaluation.face_describer": ("test_identity", "one of the descriptions of people"),
+    "evaluation.monitor": ("test_evaluate", "the curves that a report draws"),
 }
 
 
@@ -98,8 +104,12 @@ def own(names: set[str]) -> set[str]:
     return {name.removeprefix("elegant_tf").removeprefix(".") for name in names if name.split(".")[0] == "elegant_tf"}
 
 
-def layer(module: str) -> int:
-    return next(index for index, names in enumerate(LAYERS) if module.split(".")[0] in names)
+def room(module: str) -> str:
+    return module.split(".")[0]
+
+
+def floor(module: str) -> int:
+    return FLOORS.index(room(module))
 
 
 def with_packages(module: str) -> set[str]:
@@ -108,15 +118,17 @@ def with_packages(module: str) -> set[str]:
     return {".".join(parts[:count]) for count in range(len(parts) + 1)}
 
 
-def test_every_module_has_its_layer():
-    missing = [name for name in MODULES if name and name.split(".")[0] not in itertools.chain(*LAYERS)]
-    assert not missing
+def test_every_room_has_its_floor():
+    assert {room(name) for name in MODULES if name} == set(FLOORS)
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name])
 def test_imports_point_down(module):
-    up = [name for name in own(imports(MODULES[module])) if name and layer(name) < layer(module)]
-    assert not up, f"{module} imports {up}, from a layer above its own"
+    imported = {name for name in own(imports(MODULES[module])) if name}
+    up = [name for name in imported if floor(name) < floor(module)]
+    assert not up, f"{module} imports {up}, from a floor above its own"
+    taken = [name for name in imported if room(module) not in RESERVED.get(room(name), {room(module)}) | {room(name)}]
+    assert not taken, f"{module} imports {taken}, which only {RESERVED} may"
 
 
 def test_no_imports_in_circles():
@@ -138,8 +150,16 @@ def test_low_modules_reach_no_tensorflow(module):
         waiting |= set().union(*map(with_packages, own(names))) - seen
 
 
+def test_editing_needs_no_training_and_no_drawing():
+    program = "import sys, elegant_tf.editor; print([name for name in sys.modules if name.startswith('elegant_tf.')])"
+    done = commands.run(["-c", program])
+    assert done.returncode == 0, done.stderr
+    loaded = {name.split(".")[1] for name in ast.literal_eval(done.stdout)}
+    assert not loaded & {"training", "losses", "synthetic", "data", "sources", "evaluation"}
+
+
 def test_importing_the_package_loads_no_tensorflow():
-    lines = [f"import elegant_tf.{module}" for module in (*WITHOUT_TENSORFLOW, "launch")]
+    lines = [f"import elegant_tf.{module}" for module in (*WITHOUT_TENSORFLOW, "cli.main")]
     program = "; ".join(["import sys", "import elegant_tf", *lines, "print('tensorflow' in sys.modules)"])
     done = commands.run(["-c", program])
     assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
@@ -153,5 +173,5 @@ def test_every_module_has_tests(module):
         assert reason
         assert (tests / f"{file}.py").is_file()
     else:
-        # `data.faces.hair` is tested as test_hair or, with the package's other modules, as test_faces.
+        # `synthetic.hair` is tested as test_hair or, with the other modules of its room, as test_synthetic.
         assert any((tests / f"test_{part}.py").is_file() for part in module.split(".")), module

@@ -1,4 +1,4 @@
-"""CelebA's tables: names, readers, and an error with file and line for everything malformed."""
+"""CelebA's tables: names, readers, and an error with file and line for anything malformed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_reads_signed_labels(tmp_path):
     ],
     ids=["windows line ends", "blank tail", "byte order mark", "zeros and ones", "CelebA's trailing space"],
 )
-def test_reads_variants_alike(tmp_path, text):
+def test_reads_variants(tmp_path, text):
     path = tmp_path / "labels.txt"
     path.write_bytes(text.encode())
     assert read_attributes(path).labels.tolist() == [[0, 1, 0], [1, 1, 0], [0, 0, 1]]

@@ -40,10 +40,10 @@ def test_reads_as_many_at_a_time_as_it_is_told_or_as_there_are_cpus(monkeypatch,
     iterator = iter(read_ahead(load, parallel=told))
     assert [int(next(iterator)["k"]) for _ in range(2)] == [0, 1]
     assert {0, 1} <= set(met) if parallel == 2 else not met
-    together.abort()  # Who waits still need not wait on.
+    together.abort()  # A thread that still waits need not go on.
 
 
-def test_nothing_made_of_it_has_the_tuner_that_dropping_an_iterator_waits_for():
+def test_datasets_made_of_it_lack_the_tuner_that_delays_dropping_an_iterator():
     one, other = read_ahead(lambda k: {"k": k}), read_ahead(lambda k: {"n": k}, start=3)
     both = tf.data.Dataset.zip((one, other)).map(lambda a, b: {**a, **b})
     for dataset in (one, both):

@@ -19,11 +19,11 @@ def test_an_interval_of_a_mean_is_about_two_standard_errors_to_either_side():
 
 
 @pytest.mark.parametrize("level", [0.8, 0.95])
-def test_intervals_hold_the_truth_as_often_as_they_say(level):
+def test_intervals_hold_the_true_mean_as_often_as_their_level(level):
     random = np.random.default_rng(1)
     intervals = [mean_interval(random.normal(3.0, 1.0, 60), draws=200, level=level) for _ in range(400)]
     held = np.mean([low <= 3.0 <= high for low, high in intervals])
-    # Four standard errors of 400 trials at 0.8 are 0.08; percentiles of few observations hold a little less.
+    # Four standard errors of 400 trials at 0.8 are 0.08; percentiles of few observations cover slightly less.
     assert held == pytest.approx(level, abs=0.06)
 
 
@@ -39,7 +39,7 @@ def test_a_wider_level_is_wider():
     assert lower < low < high < higher
 
 
-def test_equal_observations_leave_nothing_to_chance():
+def test_the_interval_of_equal_observations_is_a_point():
     assert mean_interval(np.full(10, 7.0)) == (7.0, 7.0)
 
 

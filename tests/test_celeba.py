@@ -9,15 +9,9 @@ import pytest
 from PIL import Image
 
 from elegant_tf.data.attributes import CELEBA_ATTRIBUTES, read_attributes, read_partition
-from elegant_tf.data.faces import (
-    ATTRIBUTES,
-    make_counterfactuals,
-    make_face,
-    write_celeba,
-)
+from elegant_tf.data.landmarks import COLUMNS, read_landmarks
 from elegant_tf.errors import UserError
-
-SIZE = 64
+from elegant_tf.synthetic import ATTRIBUTES, make_counterfactuals, make_face, write_celeba
 
 
 @pytest.fixture(scope="module")
@@ -69,21 +63,12 @@ def test_the_label_table_is_celebas(folder):
 
 
 def test_the_landmark_table_is_celebas(folder):
-    lines = (folder / "list_landmarks_align_celeba.txt").read_text().splitlines()
-    assert lines[0] == "20"
-    assert lines[1].split()[:4] == ["lefteye_x", "lefteye_y", "righteye_x", "righteye_y"]
-    assert lines[1].split()[4:] == [
-        "nose_x",
-        "nose_y",
-        "leftmouth_x",
-        "leftmouth_y",
-        "rightmouth_x",
-        "rightmouth_y",
-    ]
-    for index, line in enumerate(lines[2:]):
-        name, *values = line.split()
-        assert name == f"{index + 1:06d}.jpg"
-        assert np.abs(np.array(values, int).reshape(5, 2) - make_face(4, index).landmarks(48)).max() <= 0.5
+    path = folder / "list_landmarks_align_celeba.txt"
+    lines = path.read_text().splitlines()
+    assert lines[:2] == ["20", " ".join(COLUMNS)]
+    assert lines[2].split()[1:] == np.rint(make_face(4, 0).landmarks(48)).astype(int).ravel().astype(str).tolist()
+    points = read_landmarks(path, [f"{number:06d}.jpg" for number in range(1, 21)])
+    assert np.abs(points - [make_face(4, index).landmarks(48) for index in range(20)]).max() <= 0.5
 
 
 def test_the_partition_is_eight_one_one(folder):
@@ -94,13 +79,14 @@ def test_the_partition_is_eight_one_one(folder):
 
 def test_counterfactual_images_are_listed_and_exact(folder):
     index = json.loads((folder / "counterfactuals" / "index.json").read_text())
-    assert (index["version"], index["image_size"], index["seed"]) == (1, 48, 4)
+    assert (index["version"], index["image_size"], index["seed"]) == (2, 48, 4)
     entries = index["counterfactuals"]
     pairs = make_counterfactuals(4, 12)
     assert [entry["attributes"] for entry in entries] == [list(pair.attributes) for pair in pairs]
     assert [entry["direction"] for entry in entries] == ["add"] * 5 + ["remove"] * 5 + ["add"] * 2
     for entry, pair in zip(entries, pairs, strict=True):
-        for role in ("input", "exemplar", "truth"):
+        for role in ("input", "exemplar", "target"):
+            assert entry[role].startswith(f"{role}_")
             with Image.open(folder / "counterfactuals" / entry[role]) as image:
                 assert np.array_equal(np.asarray(image), getattr(pair, role).draw(48))
     assert len(list((folder / "counterfactuals").iterdir())) == 3 * 12 + 1
@@ -140,7 +126,7 @@ def test_a_place_that_cannot_be_written_is_a_user_error(tmp_path):
 
 def test_an_empty_folder_may_be_filled_and_a_failure_leaves_nothing(tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()
-    monkeypatch.setattr("elegant_tf.data.faces.celeba.draw_faces", lambda *_: 1 / 0)
+    monkeypatch.setattr("elegant_tf.synthetic.celeba.draw_faces", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_celeba(tmp_path / "out", count=1, image_size=16, seed=0)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

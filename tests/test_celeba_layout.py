@@ -7,13 +7,13 @@ import pytest
 from PIL import Image
 
 from elegant_tf.data.celeba_layout import open_celeba, open_celeba_hq
+from elegant_tf.data.collection import CollectionSource
 from elegant_tf.data.landmarks import COLUMNS
-from elegant_tf.data.sources import open_source
 from elegant_tf.errors import UserError
 
 
 def write_celeba(root, sizes, folder="img_align_celeba", landmarks=()):
-    """Pictures of these sizes, of which every other has bangs, and landmark files of these names."""
+    """Writes images of these sizes, of which every other has bangs, and landmark files of these names."""
     (root / folder).mkdir(parents=True)
     files = [f"{number:06d}.jpg" for number in range(1, len(sizes) + 1)]
     for file, size in zip(files, sizes, strict=True):
@@ -34,7 +34,7 @@ BOTH = ("list_landmarks_align_celeba.txt", "list_landmarks_celeba.txt")
     ("sizes", "variant", "first"),
     [([(178, 218)] * 4, "aligned", 0), ([(409, 687), (423, 600), (178, 218), (1200, 900)], "in the wild", 10)],
 )
-def test_the_sizes_tell_the_variant_and_its_landmarks(tmp_path, folder, sizes, variant, first):
+def test_the_sizes_identify_the_variant_and_its_landmarks(tmp_path, folder, sizes, variant, first):
     collection = open_celeba(write_celeba(tmp_path / "c", sizes, folder, BOTH))
     assert collection.variant == variant
     assert collection.landmarks.shape == (4, 5, 2)
@@ -46,13 +46,13 @@ def test_the_landmarks_of_the_other_variant_are_not_taken(tmp_path):
     assert open_celeba(wild).landmarks is None
 
 
-def test_a_broken_picture_does_not_hide_the_variant(tmp_path):
+def test_a_broken_image_does_not_hide_the_variant(tmp_path):
     root = write_celeba(tmp_path / "c", [(178, 218)] * 3, landmarks=BOTH)
-    (root / "img_align_celeba" / "000001.jpg").write_text("no picture")
+    (root / "img_align_celeba" / "000001.jpg").write_text("not an image")
     assert open_celeba(root).variant == "aligned"
 
 
-def test_hidden_files_of_other_systems_are_no_pictures(tmp_path):
+def test_hidden_files_of_other_systems_are_not_images(tmp_path):
     root = write_celeba(tmp_path / "c", [(178, 218)] * 2)
     (root / "img_align_celeba" / "._000001.jpg").write_text("")
     assert not open_celeba(root).unlabelled
@@ -70,12 +70,12 @@ def celeba_hq(tmp_path):
 
 
 def test_celeba_hq(celeba_hq):
-    source = open_source("celeba_hq", celeba_hq, ["Bangs"], 32)
+    source = CollectionSource(open_celeba_hq(celeba_hq), ["Bangs"], 32, "train")
     assert source.name == "celeba_hq"
     assert source.labels.tolist() == [[0], [1], [0], [1]]
     np.testing.assert_allclose(source.load(3), 150.0, atol=2)
     with pytest.raises(UserError, match=r"CelebA-HQ-to-CelebA-mapping.txt, so all images are for training"):
-        open_source("celeba_hq", celeba_hq, ["Bangs"], 32, split="test")
+        open_celeba_hq(celeba_hq).rows("test")
 
 
 def test_celeba_hq_takes_celebas_splits(celeba_hq):
@@ -84,7 +84,6 @@ def test_celeba_hq_takes_celebas_splits(celeba_hq):
     (celeba_hq / "list_eval_partition.txt").write_text(
         "".join(f"{119_614 + number:06d}.jpg {split}\n" for number, split in enumerate([0, 0, 2, 2]))
     )
-    assert open_source("celeba_hq", celeba_hq, ["Bangs"], 32, split="test").files == ("2.jpg", "3.jpg")
     assert open_celeba_hq(celeba_hq).splits.tolist() == [0, 0, 2, 2]
     (celeba_hq / "CelebA-HQ-to-CelebA-mapping.txt").write_text("idx\n0 1\n")
     with pytest.raises(UserError, match="line 2: expected an index"):

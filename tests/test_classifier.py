@@ -1,4 +1,4 @@
-"""The judge of attributes: it learns, knows how well, and comes back from disk the same."""
+"""The attribute classifier: training, accuracy, and a round trip through files."""
 
 from __future__ import annotations
 
@@ -7,17 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from elegant_tf.data.sources import FacesSource
 from elegant_tf.errors import UserError
-from elegant_tf.evaluation.classifier import (
-    Accuracy,
-    AttributeClassifier,
-    Training,
-    accuracy_table,
-    measure,
-    train_classifier,
-)
+from elegant_tf.evaluation.classifier import Accuracy, AttributeClassifier
+from elegant_tf.evaluation.classifier_training import Training, accuracy_table, measure_accuracies, train_classifier
 from elegant_tf.images import BadImage, resize
+from elegant_tf.synthetic.source import FacesSource
 
 SIZE = 32
 ATTRIBUTES = ("Wearing_Hat", "Mustache")
@@ -34,7 +28,7 @@ def trained(sources) -> AttributeClassifier:
     return train_classifier(*sources, TRAINING)
 
 
-def pictures(source, count=20) -> np.ndarray:
+def images_of(source, count=20) -> np.ndarray:
     return np.stack([source.load(index) for index in range(count)])
 
 
@@ -45,13 +39,13 @@ def test_it_learns(trained):
 
 
 def test_a_seed_trains_the_same_again(trained, sources):
-    images = pictures(sources[1])
+    images = images_of(sources[1])
     again = train_classifier(*sources, TRAINING)
     np.testing.assert_allclose(again.probabilities(images), trained.probabilities(images), atol=0.1)
 
 
 def test_answers(trained, sources):
-    images = pictures(sources[1])
+    images = images_of(sources[1])
     probabilities, features = trained.probabilities(images), trained.features(images)
     assert (probabilities.shape, probabilities.dtype) == ((20, 2), np.float64)
     assert (features.shape, features.dtype) == ((20, 64), np.float64)
@@ -61,7 +55,7 @@ def test_answers(trained, sources):
     assert trained.probabilities(images[:0]).shape == (0, 2)
 
 
-def test_pictures_of_other_sizes_are_resized(trained, sources):
+def test_images_of_other_sizes_are_resized(trained, sources):
     large = np.stack([face.draw(70) for face in sources[1].faces[:4]])
     small = [resize(image, SIZE) for image in large]
     np.testing.assert_allclose(trained.probabilities(large), trained.probabilities(small), atol=1e-6)
@@ -72,12 +66,12 @@ def test_a_size_that_halving_does_not_fit():
     assert AttributeClassifier(["Bangs"], 50).probabilities(images).shape == (2, 1)
 
 
-def test_it_comes_back_the_same(trained, sources, tmp_path):
+def test_it_survives_a_round_trip(trained, sources, tmp_path):
     out = tmp_path / "new" / "mein Prüfer"
     trained.save(out)
     assert sum(path.stat().st_size for path in out.iterdir()) < 600_000
     loaded = AttributeClassifier.load(out)
-    images = pictures(sources[1])
+    images = images_of(sources[1])
     # Weights were rounded before they were measured, so rounding them for the file changes nothing.
     np.testing.assert_allclose(loaded.probabilities(images), trained.probabilities(images), atol=1e-6)
     assert (loaded.attributes, loaded.image_size) == (ATTRIBUTES, SIZE)
@@ -88,9 +82,9 @@ def test_it_comes_back_the_same(trained, sources, tmp_path):
         trained.save(out)
 
 
-def test_accuracies_count_both_kinds_alike():
+def test_accuracies_of_both_kinds():
     class Hats:
-        """Nine pictures, of which the first three show hats and one cannot be read."""
+        """Nine images: the first three show hats, and one cannot be read."""
 
         attributes, image_size = ("Wearing_Hat",), SIZE
         labels = np.array([[1]] * 3 + [[0]] * 6, np.int8)
@@ -104,17 +98,17 @@ def test_accuracies_count_both_kinds_alike():
         def probabilities(self, images):
             return np.array([[0.9 if image[0, 0, 0] == 0 else 0.1] for image in images])
 
-    accuracy = measure(OnlyTheFirst(["Wearing_Hat"], SIZE), Hats())["Wearing_Hat"]
+    accuracy = measure_accuracies(OnlyTheFirst(["Wearing_Hat"], SIZE), Hats())["Wearing_Hat"]
     assert accuracy == (pytest.approx(6 / 8), pytest.approx((1 / 3 + 1) / 2), 8)
 
 
 def test_the_table_is_aligned():
     table = accuracy_table({"Bangs": Accuracy(0.5, 1.0, 10), "5_o_Clock_Shadow": Accuracy(1.0, 0.5, 10)})
     assert table.splitlines() == [
-        "attribute         accuracy  balanced       n",
-        "Bangs               0.5000    1.0000      10",
-        "5_o_Clock_Shadow    1.0000    0.5000      10",
-        "mean                0.7500    0.7500      10",
+        "attribute         accuracy  balanced   n",
+        "Bangs               0.5000    1.0000  10",
+        "5_o_Clock_Shadow    1.0000    0.5000  10",
+        "mean                0.7500    0.7500  10",
     ]
 
 
@@ -135,7 +129,7 @@ def test_what_cannot_be_trained(sources):
         AttributeClassifier([], SIZE)
 
 
-def test_pictures_that_cannot_be_read_end_the_training(sources):
+def test_images_that_cannot_be_read_end_the_training(sources):
     class Broken(FacesSource):
         def load(self, index):
             raise BadImage(f"{index}.png: is empty")
@@ -152,7 +146,7 @@ def test_what_cannot_be_loaded(trained, tmp_path):
     described = json.loads(description.read_text())
     for damaged in ({**described, "attributes": ["Bangs"]}, {"image_size": 32}, [1]):
         description.write_text(json.dumps(damaged))
-        with pytest.raises(UserError, match="saved: is no classifier of this version"):
+        with pytest.raises(UserError, match="saved: is not a classifier of this version"):
             AttributeClassifier.load(tmp_path / "saved")
     (tmp_path / "saved" / "weights.npz").write_bytes(b"PK half")
     with pytest.raises(UserError, match="saved: cannot read"):

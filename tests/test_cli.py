@@ -1,252 +1,87 @@
+"""What all commands share: help, exit statuses, flags of older versions, `--run` and `--run_dir`."""
+
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-import numpy as np
+import commands
 import pytest
-from PIL import Image
 
 from elegant_tf import __version__
-from elegant_tf.cli import main
-from elegant_tf.data.faces import make_face
-from elegant_tf.editor import Editor
-from elegant_tf.images import grid, read_image, resize
+from elegant_tf.cli.main import MODULES, main, make_parser
+from elegant_tf.upgrade import REMOVED
 
-SIZE = 32
+ACTIONS = [["train"], *([name] for name in MODULES), ["serve-client", "edit"], ["serve-client", "metadata"]]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """Pictures of drawn faces in several formats, and things that are none, under a name to stumble over."""
-    folder = tmp_path_factory.mktemp("pictures") / "mes photos – été 🙂"
-    folder.mkdir()
-    picture = Image.fromarray(make_face(1, 0).draw(60))
-    picture.save(folder / "a.png")
-    Image.fromarray(make_face(1, 1).draw(40)).save(folder / "b.jpg", quality=95)
-    Image.fromarray(make_face(1, 2).draw(50)[:40]).save(folder / "c.webp", lossless=True)
-    Image.fromarray(make_face(1, 3).draw(32)).save(folder / "d.png")
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned a quarter clockwise
-    picture.transpose(Image.Transpose.ROTATE_90).save(folder / "turned a.png", exif=exif)
-    Image.new("RGB", (1, 1), "red").save(folder / "dot.png")
-    (folder / "text.png").write_text("no picture", encoding="utf-8")
-    (folder / "empty").mkdir()
-    return folder
+@pytest.mark.parametrize("words", ACTIONS[1:], ids=" ".join)
+def test_help_has_an_example(words, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([*words, "--help"])
+    assert f"elegant-tf {' '.join(words)} " in capsys.readouterr().out.partition("\nexample")[2]
 
 
-@pytest.fixture
-def call(tiny_run, folder, tmp_path, capsys):
-    """Runs an edit command; gives the status, the output's path and what was printed."""
-
-    def call(command: str, inputs: str, exemplars: str, *options: str, attributes="Bangs", out="out.png"):
-        out = tmp_path / out
-        files = (["--" + name, *(str(folder / file) for file in given.split("|"))]
-                 for name, given in (("input", inputs), ("exemplar", exemplars)))  # fmt: skip
-        words = [word for part in files for word in part]
-        run = ["--run", str(tiny_run), "--attributes", attributes, "--out", str(out)]
-        status = main([command, *words, *run, *options])
-        return status, out, capsys.readouterr()
-
-    return call
-
-
-@pytest.fixture(scope="module")
-def editor(tiny_run) -> Editor:
-    return Editor.load(tiny_run)
-
-
-def near(first: np.ndarray, second: np.ndarray) -> None:
-    assert first.shape == second.shape
-    np.testing.assert_allclose(first.astype(int), second.astype(int), atol=1)
-
-
-def test_swap(call, editor, folder):
-    status, out, printed = call("swap", "a.png", "b.jpg", "--strength", "0.5")
-    assert (status, printed.out) == (0, f"{out}\n")
-    expected = editor.swap(read_image(folder / "a.png"), read_image(folder / "b.jpg"), ["Bangs"], 0.5)
-    near(read_image(out), expected)
-
-
-def test_swap_of_several_attributes_and_exemplars(call, editor, folder):
-    options = ("--strength", "-0.5", "2")
-    status, out, _ = call("swap", "a.png", "b.jpg|c.webp", *options, attributes="Bangs, Smiling")
-    assert status == 0
-    exemplars = [read_image(folder / name) for name in ("b.jpg", "c.webp")]
-    near(
-        read_image(out),
-        editor.swap(read_image(folder / "a.png"), exemplars, ["Bangs", "Smiling"], [-0.5, 2.0]),
-    )
-
-
-@pytest.mark.parametrize("name", ["out.jpg", "out.webp", "new folder – é/out.PNG"])
-def test_results_in_other_formats_and_places(call, name):
-    status, out, _ = call("swap", "c.webp", "d.png", out=name)
-    assert status == 0
-    assert read_image(out).shape == (SIZE, SIZE, 3)
-
-
-def test_exif_orientation_is_respected(call):
-    _, upright, _ = call("swap", "a.png", "d.png", out="upright.png")
-    _, turned, _ = call("swap", "turned a.png", "d.png", out="turned.png")
-    near(read_image(turned), read_image(upright))
-
-
-def test_one_pixel_and_another_image_size(call):
-    status, out, _ = call("swap", "dot.png", "a.png", "--image_size", "48")
-    assert status == 0
-    assert read_image(out).shape == (48, 48, 3)
-
-
-def test_linear_is_a_strip_that_begins_with_the_picture(call, editor, folder):
-    status, out, _ = call("linear", "a.png", "d.png", "--steps", "3")
-    assert status == 0
-    image, exemplar = read_image(folder / "a.png"), read_image(folder / "d.png")
-    expected = [resize(image, SIZE), *editor.linear(image, exemplar, ["Bangs"], 3)]
-    near(read_image(out), grid(expected, columns=4))
-
-
-@pytest.mark.parametrize(
-    ("exemplars", "attributes", "rows", "cols"),
-    [("b.jpg|c.webp|d.png", "Bangs", 2, 3), ("b.jpg|c.webp", "Bangs,Smiling", 1, 1)],
-)
-def test_matrix(call, editor, folder, exemplars, attributes, rows, cols):
-    options = ("--rows", str(rows), "--cols", str(cols))
-    status, out, _ = call("matrix", "a.png", exemplars, *options, attributes=attributes)
-    assert status == 0
-    pictures = [read_image(folder / name) for name in exemplars.split("|")]
-    expected = editor.matrix(read_image(folder / "a.png"), pictures, attributes.split(","), rows, cols)
-    near(read_image(out), grid(expected))
-
-
-def test_grid_has_pictures_and_exemplars_in_its_margins(call, editor, folder, tmp_path):
-    status, out, _ = call("grid", "a.png|d.png", "b.jpg|c.webp")
-    assert status == 0
-    inputs, exemplars = (
-        [read_image(folder / name) for name in names] for names in (["a.png", "d.png"], ["b.jpg", "c.webp"])
-    )
-    edited = editor.grid(inputs, exemplars, ["Bangs"])
-    white = np.full((SIZE, SIZE, 3), 255, np.uint8)
-    left, top = ([resize(image, SIZE) for image in images] for images in (inputs, exemplars))
-    near(read_image(out), grid([white, *top, left[0], *edited[0], left[1], *edited[1]], columns=3))
-
-
-def test_grid_takes_folders(call, folder, tmp_path, tiny_run):
-    people = tmp_path / "people"
-    people.mkdir()
-    for name in ("a.png", "d.png"):
-        (people / name).write_bytes((folder / name).read_bytes())
-    (people / ".hidden").write_text("", encoding="utf-8")
-    _, by_name, _ = call("grid", "a.png|d.png", "b.jpg", out="names.png")
-    _, by_folder, _ = call("grid", str(people), "b.jpg", out="folder.png")
-    near(read_image(by_folder), read_image(by_name))
-
-
-@pytest.mark.parametrize(
-    ("command", "inputs", "exemplars", "options", "message"),
-    [
-        ("swap", "text.png", "a.png", (), "text.png: is not a picture"),
-        ("swap", "a.png", "nowhere.png", (), "nowhere.png: no such file"),
-        ("swap", "empty", "a.png", (), "empty: is a directory"),
-        ("grid", "empty", "a.png", (), "empty: is an empty folder"),
-        ("swap", "a.png", "b.jpg|c.webp", (), "2 exemplars for 1 attributes"),
-        ("swap", "a.png", "b.jpg", ("--strength", "nan"), "must be finite"),
-        ("swap", "a.png", "b.jpg", ("--image_size", "33"), "--image_size=33: must be a multiple of 8"),
-        ("swap", "a.png", "b.jpg", ("--attributes", "bang"), "did you mean Bangs"),
-        ("swap", "a.png", "b.jpg", ("--attributes", " , "), "--attributes is empty"),
-        ("swap", "a.png", "b.jpg", ("--out", "x.txt"), "x.txt: cannot write '.txt'"),
-        ("swap", "a.png", "b.jpg", ("--run", "nowhere"), "nowhere is not a run directory"),
-        ("linear", "a.png", "b.jpg", ("--steps", "0"), "--steps=0"),
-        ("matrix", "a.png", "b.jpg", ("--rows", "2"), "three exemplars"),
-        ("matrix", "a.png", "b.jpg|c.webp|d.png", ("--cols", "0"), "--cols=0"),
-    ],
-)
-def test_mistakes_are_named(call, command, inputs, exemplars, options, message):
-    status, out, printed = call(command, inputs, exemplars, *options)
-    assert status == 2
-    assert printed.err.startswith("error: ")
-    assert message in printed.err
-    assert not printed.out
-    assert not out.exists()
-
-
-def test_an_output_is_replaced_only_when_asked(call):
-    _, out, _ = call("swap", "a.png", "b.jpg")
-    before = out.read_bytes()
-    status, _, printed = call("swap", "no such input.png", "b.jpg")  # refused before anything is read
-    assert status == 2
-    assert "out.png: exists already" in printed.err
-    assert out.read_bytes() == before
-    assert call("swap", "d.png", "b.jpg", "--overwrite")[0] == 0
-    assert out.read_bytes() != before
-
-
-def test_faces_and_evaluate(tiny_run, tmp_path, capsys):
-    out = str(tmp_path / "faces")
-    assert main(["faces", "--out", out, "--count", "3", "--image_size", "32", "--counterfactuals", "10"]) == 0
-    assert main(["faces", "--out", out]) == 2
-    assert "already exists" in capsys.readouterr().err
-    assert main(["evaluate", "--run", str(tiny_run), "--data_dir", out]) == 0
-    printed = capsys.readouterr().out
-    assert "mean" in printed
-    assert str(tiny_run / "scorecard.png") in printed
-    assert main(["evaluate", "--run", str(tiny_run), "--data_dir", str(tmp_path)]) == 2
-
-
-def test_ctrl_c_is_quiet(monkeypatch, capsys):
-    def interrupted(options):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("elegant_tf.cli._faces", interrupted)
-    assert main(["faces", "--out", "x"]) == 130
-    assert capsys.readouterr() == ("", "")
-
-
-def test_help_and_version(capsys):
-    for command in ("swap", "linear", "matrix", "grid", "evaluate", "faces"):
-        with pytest.raises(SystemExit, match="0"):
-            main([command, "--help"])
-        assert f"elegant-tf {command} --" in capsys.readouterr().out.replace("\n", " ")
+def test_help_lists_every_command_and_version_prints_it(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("    ")]
+    assert {"train", *MODULES} <= set(listed)
     with pytest.raises(SystemExit, match="0"):
         main(["--version"])
     assert capsys.readouterr().out == f"elegant-tf {__version__}\n"
 
 
-@pytest.mark.parametrize("words", [[], ["sawp"], ["swap", "--run", "x"], ["linear", "--steps", "many"]])
+@pytest.mark.parametrize(
+    "words", [[], ["sawp"], ["swap", "--run", "x"], ["linear", "--steps", "many"], ["pack", "--ru=x"]], ids=str
+)
 def test_malformed_command_lines(words, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(words)
     assert "usage: elegant-tf" in capsys.readouterr().err
 
 
-def python_m(*words: str, cwd: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "elegant_tf", *words]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600, check=False)
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--mirror_edits"], "--mirror_edits is now --flip_tta"),
+        (["--nomirror_edits"], "--mirror_edits is now --flip_tta"),
+        (["--truth_floor", "3"], f"--truth_floor was removed: {REMOVED['truth_floor'].advice}"),
+        (["--attribute_schedule", "cycle"], "--attribute_schedule=cycle is now --attribute_schedule=round_robin"),
+    ],
+)
+def test_an_old_flag_is_an_error_that_names_the_new_one(flags, message, capsys):
+    assert main(["pack", "--run", "x", *flags, "--out", "y"]) == 2
+    assert capsys.readouterr() == ("", f"error: {message}\n")
 
 
-def test_a_real_process_swaps(tiny_run, folder, tmp_path):
-    files = ["--input", str(folder / "a.png"), "--exemplar", str(folder / "b.jpg")]
-    done = python_m("swap", "--run", str(tiny_run), *files, "--attributes", "Bangs", "--out", "x y.png", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (0, "x y.png\n"), done.stderr
-    assert read_image(tmp_path / "x y.png").shape == (SIZE, SIZE, 3)
+NEEDED = {
+    "swap": ["--input", "a", "--exemplar", "b", "--attributes", "c", "--out", "d.png"],
+    "import-torch": ["--pth_dir", "a", "--step", "1", "--attributes", "b", "--image_size", "64"],
+    "train-classifier": ["--out", "a"],
+    **{name: ["--out", "a"] for name in ("pack", "export", "tflite", "export-torch")},
+    "evaluate": [],
+}
 
 
-def test_a_real_process_refuses(tiny_run, folder, tmp_path):
-    files = ["--input", str(folder / "text.png"), "--exemplar", str(folder / "b.jpg")]
-    done = python_m("swap", "--run", str(tiny_run), *files, "--attributes", "Bangs", "--out", "x.png", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: ")
-    assert "Traceback" not in done.stderr
+@pytest.mark.parametrize("name", NEEDED)
+@pytest.mark.parametrize("flag", ["--run", "--run_dir"])
+def test_a_run_is_named_by_either_flag(name, flag):
+    assert make_parser().parse_args([name, flag, "runs/mine", *NEEDED[name]]).run == "runs/mine"
 
 
-def test_a_real_training_ends_with_its_scorecard(tmp_path):
-    options = "--preset=demo --attributes=Eyeglasses --image_size=32 --width=4 --depth=3 --faces_count=32"
-    options += " --batch_size=4 --steps=2 --data=faces"
-    done = python_m("train", "--run_dir=the run", *options.split(), cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "realised" in done.stdout
-    assert done.stdout.rstrip().endswith(str(Path("the run") / "scorecard.png"))
-    assert (tmp_path / "the run" / "scorecard.png").is_file()
+def test_ctrl_c_is_quiet(monkeypatch, capsys):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("elegant_tf.cli.faces.write_celeba", interrupted)
+    assert main(["faces", "--out", "x"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_python_m_is_the_command():
+    done = commands.run(["-m", "elegant_tf", "--version"])
+    assert (done.returncode, done.stdout) == (0, f"elegant-tf {__version__}\n"), done.stderr
+
+
+def test_parsing_options_loads_no_tensorflow():
+    program = "import sys; from elegant_tf.cli import main, train; main.make_parser(); train.define_flags()"
+    done = commands.run(["-c", f"{program}; print('tensorflow' in sys.modules)"])
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr

@@ -1,4 +1,4 @@
-"""Which attributes go together."""
+"""Correlated attributes."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def test_an_attribute_that_never_varies_has_none():
 
 
 def test_heat_map_shows_values_as_colours():
-    picture = draw_heat_map(np.array([[1.0, -1.0], [0.0, np.nan]]), ["A", "Long name"])
-    assert picture.dtype == np.uint8
-    height, width = picture.shape[:2]
+    image = draw_heat_map(np.array([[1.0, -1.0], [0.0, np.nan]]), ["A", "Long name"])
+    assert image.dtype == np.uint8
+    height, width = image.shape[:2]
     assert height == width
     end = width - 12  # the margin
     middles = [end - 2 * CELL + CELL // 2, end - CELL // 2]
-    colours = [picture[y, x].tolist() for y in middles for x in middles]
+    colours = [image[y, x].tolist() for y in middles for x in middles]
     assert colours == [[178, 24, 43], [33, 102, 172], [255, 255, 255], [205, 205, 205]]
 
 
-def test_pairs_differ_by_what_goes_together_unless_matched():
+def test_pairs_differ_in_correlated_attributes_unless_matched():
     random = np.random.default_rng(0)
     male = random.random(4000) < 0.4
     labels = np.stack([male & (random.random(4000) < 0.1), male, random.random(4000) < 0.5, male < 2], axis=1)

@@ -1,4 +1,4 @@
-"""What the doctor finds: pictures and labels in which something is wrong, each thing by itself."""
+"""The doctor's findings: each problem of images and labels on its own."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from elegant_tf.cli import main
+from elegant_tf.cli.main import main
+from elegant_tf.data.celeba_layout import open_celeba
 from elegant_tf.data.doctor import examine, with_pipeline_speed
-from elegant_tf.data.faces import write_celeba
-from elegant_tf.data.sources import open_collection
+from elegant_tf.data.table_folder import open_table_folder
 from elegant_tf.errors import UserError
+from elegant_tf.synthetic import write_celeba
 
 COUNT = 24
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """24 different pictures and two attributes that do not go together, in a folder with a table."""
+    """24 different images and two uncorrelated attributes, in a folder with a table."""
     root = tmp_path / "pets, mine"
     root.mkdir()
     random = np.random.default_rng(0)
@@ -38,7 +39,7 @@ def write_table(root, files=None, labels=None):
 
 
 def look(root, **options):
-    return examine(open_collection("folder", root), image_size=32, batch_size=8, **options)
+    return examine(open_table_folder(root), image_size=32, batch_size=8, **options)
 
 
 def kinds(diagnosis):
@@ -55,24 +56,24 @@ def test_a_healthy_folder(folder):
     assert "nothing is wrong" in str(diagnosis)
 
 
-def test_every_unreadable_picture_is_named(tmp_path):
+def test_every_unreadable_image_is_named(tmp_path):
     root = tmp_path / "dirty"
     good, bad = dirty.write(root)
     write_table(root, [*good, *bad])
     diagnosis = look(root)
-    told = [finding.text for finding in diagnosis.findings if finding.kind == "unreadable"]
+    texts = [finding.text for finding in diagnosis.findings if finding.kind == "unreadable"]
     assert not diagnosis.healthy
-    assert f"{len(bad)} pictures cannot be read" in told
+    assert f"{len(bad)} images cannot be read" in texts
     for name in bad:
-        assert sum(f"/{name}:" in text for text in told) == 1, name
-    assert not any(f"/{name}:" in text for text in told for name in good)
+        assert sum(f"/{name}:" in text for text in texts) == 1, name
+    assert not any(f"/{name}:" in text for text in texts for name in good)
 
 
-def test_the_same_picture_twice(folder):
+def test_the_same_image_twice(folder):
     (folder / "7.png").write_bytes((folder / "3.png").read_bytes())  # both 1, 1
     diagnosis = look(folder)
     assert diagnosis.healthy
-    assert [finding.text for finding in diagnosis.findings] == ["the same picture: 3.png = 7.png"]
+    assert [finding.text for finding in diagnosis.findings] == ["the same image: 3.png = 7.png"]
 
 
 def test_the_same_pixels_in_another_format_with_different_labels(folder):
@@ -80,10 +81,10 @@ def test_the_same_pixels_in_another_format_with_different_labels(folder):
         image.save(folder / "4.png", "BMP")
     diagnosis = look(folder)
     assert not diagnosis.healthy
-    assert [finding.text for finding in diagnosis.findings] == ["the same picture with different labels: 3.png = 4.png"]
+    assert [finding.text for finding in diagnosis.findings] == ["the same image with different labels: 3.png = 4.png"]
 
 
-def test_labels_and_pictures_that_lack_each_other(folder):
+def test_labels_without_images_and_images_without_labels(folder):
     (folder / "5.png").rename(folder / "new.png")
     diagnosis = look(folder)
     assert not diagnosis.healthy
@@ -93,7 +94,7 @@ def test_labels_and_pictures_that_lack_each_other(folder):
     assert diagnosis.looked_at == COUNT - 1
 
 
-def test_black_and_small_pictures(folder):
+def test_black_and_small_images(folder):
     for number in range(3):
         image = np.full((40, 20, 3), number + 200, np.uint8)
         image[:20] = 0
@@ -103,15 +104,16 @@ def test_black_and_small_pictures(folder):
     assert kinds(diagnosis) == {"black", "small"}
 
 
-def test_few_examples_and_attributes_that_go_together(folder):
+def test_few_examples_and_correlated_attributes(folder):
     write_table(folder, labels=[(int(number < 4), int(number < 5)) for number in range(COUNT)])
     diagnosis = look(folder)
     assert diagnosis.healthy
     assert kinds(diagnosis) == {"few", "correlation"}
-    assert "4 pictures with Collar" in str(diagnosis)
-    # Nobody has a collar and no tongue out; of those without a collar, one in 20 has.
-    text = "Collar and Tongue go together (+0.87): editing Collar will move Tongue, by which its pairs differ +0.95; "
-    assert text + "with --match_attributes=all +0.00" in str(diagnosis)
+    assert "4 images with Collar" in str(diagnosis)
+    # All with a collar have their tongue out; of those without a collar, one in 20 has.
+    text = "Collar and Tongue are correlated (+0.87): editing Collar will change Tongue, "
+    text += "in which its pairs differ by +0.95; with --match_attributes=all +0.00"
+    assert text in str(diagnosis)
     assert diagnosis.correlation[0][1] == pytest.approx(76 / 7600**0.5)  # (24 * 4 - 4 * 5) / sqrt(4 * 20 * 5 * 19)
 
 
@@ -126,16 +128,16 @@ def test_a_chosen_attribute_that_nobody_has(folder):
 def test_landmarks_of_another_variant(tmp_path):
     out = tmp_path / "celeba"
     write_celeba(out, 20, 64, 0, counterfactuals=0)
-    collection = open_collection("celeba", out)
+    collection = open_celeba(out)
     assert "landmarks" not in kinds(examine(collection, image_size=32))
     path = out / "list_landmarks_align_celeba.txt"
     count, names, *rows = path.read_text().splitlines()
     file, *numbers = rows[3].split()
     rows[3] = " ".join([file, *(str(int(number) + 300) for number in numbers)])
     path.write_text("\n".join([count, names, *rows]) + "\n")
-    diagnosis = examine(open_collection("celeba", out), image_size=32)
+    diagnosis = examine(open_celeba(out), image_size=32)
     assert not diagnosis.healthy
-    assert "landmarks of 1 pictures lie outside of them (000004.jpg)" in str(diagnosis)
+    assert "landmarks of 1 images lie outside them (000004.jpg)" in str(diagnosis)
 
 
 def test_reading_some_only(folder):
@@ -155,15 +157,15 @@ def test_command(folder, tmp_path, capsys):
     heat_map = tmp_path / "heat.png"
     words = ["doctor", "--data", "folder", "--data_dir", str(folder), "--image_size", "32", "--batch_size", "8"]
     assert main([*words, "--json", "--heat_map", str(heat_map)]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["healthy"] is True
-    assert told["speed"]["pipeline, images"] > 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["healthy"] is True
+    assert printed["speed"]["pipeline, images"] > 0
     with Image.open(heat_map) as image:
         assert image.format == "PNG"
     (folder / "3.png").write_text("<html>")
     (folder / "4.png").write_text("<html>")
     assert main(words) == 1
-    assert "error: 2 pictures cannot be read" in capsys.readouterr().out
+    assert "error: 2 images cannot be read" in capsys.readouterr().out
     assert main([*words, "--needed", "1e9"]) == 1
     assert main([*words, "--batch_size", "0"]) == 2
     assert "--batch_size=0" in capsys.readouterr().err

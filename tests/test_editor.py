@@ -1,30 +1,32 @@
 from __future__ import annotations
 
+import commands
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny
 
 from elegant_tf import editor as editor_module
-from elegant_tf.config import preset
 from elegant_tf.editor import Editor
 from elegant_tf.errors import UserError
 from elegant_tf.images import resize, to_float, to_uint8
-from elegant_tf.model import Elegant
-from elegant_tf.training.checkpoint import Checkpoints, load_generator
-from elegant_tf.training.step import Learner
+from elegant_tf.model.elegant import Elegant
+from elegant_tf.rundir import read_config, write_config
+from elegant_tf.training.build import make_learner
+from elegant_tf.training.checkpoint import Checkpoints
 
 ATTRIBUTES = ("Eyeglasses", "Bangs", "Smiling")
 SIZE = 32
 
 
 def make_generator() -> Elegant:
-    """A generator whose codes matter much: kernels far larger than those training begins with."""
+    """A generator whose codes matter much: kernels far larger than those that training starts with."""
     generator = Elegant(ATTRIBUTES, width=4, depth=3)
     generator.build()
-    dice = np.random.default_rng(0)
+    random = np.random.default_rng(0)
     for variable in generator.weights:
         if len(variable.shape) == 4:
-            variable.assign(dice.normal(0.0, 0.3, variable.shape))
+            variable.assign(random.normal(0.0, 0.3, variable.shape))
     return generator
 
 
@@ -38,53 +40,53 @@ def editor(generator) -> Editor:
     return Editor(generator, SIZE)
 
 
-def pictures(count: int, size: int = SIZE, seed: int = 0) -> np.ndarray:
+def images(count: int, size: int = SIZE, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
 
 def same(first: np.ndarray, second: np.ndarray) -> None:
-    """Equal but for the last bit of a sum, which may tip a rounding."""
+    """Equal up to the last bit of a sum, which can change a rounding."""
     assert first.shape == second.shape
     assert first.dtype == second.dtype == np.uint8
     np.testing.assert_allclose(first.astype(int), second.astype(int), atol=1)
 
 
-def plain_edit(generator: Elegant, image: np.ndarray, exemplars: np.ndarray, weights) -> np.ndarray:
-    weights = tf.constant(weights, tf.float32)[None]
-    edited, _ = generator.edit(to_float(image)[None], to_float(exemplars)[None], weights)
+def plain_edit(generator: Elegant, image: np.ndarray, exemplars: np.ndarray, coefficients) -> np.ndarray:
+    coefficients = tf.constant(coefficients, tf.float32)[None]
+    edited, _ = generator.edit(to_float(image)[None], to_float(exemplars)[None], coefficients)
     return to_uint8(edited)[0]
 
 
 def test_swap_is_the_models_edit(editor, generator):
-    image, exemplar = pictures(2)
+    image, exemplar = images(2)
     edited = editor.swap(image, exemplar, ["Bangs"], strength=1.5)
     same(edited, plain_edit(generator, image, exemplar[None], [[0, 1.5, 0]]))
     assert np.abs(edited.astype(int) - editor.swap(image, exemplar, ["Bangs"], strength=0)).max() > 10
 
 
 def test_several_exemplars_give_one_attribute_each(editor, generator):
-    image, first, second = pictures(3)
+    image, first, second = images(3)
     edited = editor.swap(image, [first, second], ["Smiling", "Eyeglasses"], strength=[1.0, 0.5])
     same(edited, plain_edit(generator, image, np.stack([first, second]), [[0, 0, 1], [0.5, 0, 0]]))
 
 
 def test_strength_zero_is_the_reconstruction(editor, generator):
-    image, exemplar = pictures(2)
+    image, exemplar = images(2)
     code, skips = generator.encode(to_float(image)[None])
     rebuilt = tf.clip_by_value(to_float(image) + generator.decode(code, code, skips)[0], -1.0, 1.0)
     same(editor.swap(image, exemplar, list(ATTRIBUTES), strength=0.0), to_uint8(rebuilt))
 
 
 def test_batch_equals_one_by_one(editor):
-    images, exemplar = pictures(3), pictures(1, seed=1)[0]
-    batch = editor.swap(images, exemplar, ["Bangs", "Smiling"])
-    assert batch.shape == (3, SIZE, SIZE, 3)
-    for image, edited in zip(images, batch, strict=True):
-        same(edited, editor.swap(image, exemplar, ["Bangs", "Smiling"]))
+    batch, exemplar = images(3), images(1, seed=1)[0]
+    edited = editor.swap(batch, exemplar, ["Bangs", "Smiling"])
+    assert edited.shape == (3, SIZE, SIZE, 3)
+    for image, result in zip(batch, edited, strict=True):
+        same(result, editor.swap(image, exemplar, ["Bangs", "Smiling"]))
 
 
 def test_linear_ends_at_the_swap(editor):
-    image, exemplar = pictures(2)
+    image, exemplar = images(2)
     strip = editor.linear(image, exemplar, ["Bangs"], steps=4)
     assert strip.shape == (4, SIZE, SIZE, 3)
     same(strip[3], editor.swap(image, exemplar, ["Bangs"]))
@@ -92,16 +94,18 @@ def test_linear_ends_at_the_swap(editor):
 
 
 def test_corners_of_a_matrix_of_three_exemplars(editor):
-    image, *exemplars = pictures(4)
+    image, *exemplars = images(4)
     matrix = editor.matrix(image, exemplars, ["Smiling"], rows=2, cols=3)
     assert matrix.shape == (2, 3, SIZE, SIZE, 3)
-    same(matrix[0, 0], editor.swap(image, exemplars[0], ["Smiling"], strength=0))
+    rebuilt = editor.swap(image, exemplars[0], ["Smiling"], strength=0)
+    same(matrix[0, 0], rebuilt)
     for corner, exemplar in zip((matrix[0, -1], matrix[-1, 0], matrix[-1, -1]), exemplars, strict=True):
         same(corner, editor.swap(image, exemplar, ["Smiling"]))
+    same(editor.matrix(image, exemplars, ["Smiling"], rows=1, cols=1)[0, 0], rebuilt)
 
 
 def test_corners_of_a_matrix_of_two_attributes(editor):
-    image, first, second = pictures(3)
+    image, first, second = images(3)
     names = ["Eyeglasses", "Bangs"]
     matrix = editor.matrix(image, [first, second], names, rows=2, cols=2)
     same(matrix[1, 0], editor.swap(image, first, ["Eyeglasses"]))
@@ -109,84 +113,67 @@ def test_corners_of_a_matrix_of_two_attributes(editor):
     same(matrix[1, 1], editor.swap(image, [first, second], names))
 
 
-def test_matrix_of_one_cell_is_the_reconstruction(editor):
-    image, *exemplars = pictures(4)
-    matrix = editor.matrix(image, exemplars, ["Smiling"], rows=1, cols=1)
-    same(matrix[0, 0], editor.swap(image, exemplars[0], ["Smiling"], strength=0))
-
-
 def test_grid_is_every_swap(editor):
-    images, exemplars = pictures(2), pictures(3, seed=1)
-    grid = editor.grid(images, exemplars, ["Bangs"], strength=0.7)
+    rows, exemplars = images(2), images(3, seed=1)
+    grid = editor.grid(rows, exemplars, ["Bangs"], strength=0.7)
     assert grid.shape == (2, 3, SIZE, SIZE, 3)
-    for image, row in zip(images, grid, strict=True):
+    for image, row in zip(rows, grid, strict=True):
         for exemplar, edited in zip(exemplars, row, strict=True):
             same(edited, editor.swap(image, exemplar, ["Bangs"], strength=0.7))
 
 
-def test_edit_takes_weights_for_each_image(editor, generator):
-    images, exemplars = pictures(2), pictures(4, seed=1).reshape(2, 2, SIZE, SIZE, 3)
-    weights = np.random.default_rng(2).normal(size=(2, 2, 3)).astype(np.float32)
-    edited = editor.edit(images, exemplars, weights)
+def test_edit_takes_coefficients_for_each_image(editor, generator):
+    batch, exemplars = images(2), images(4, seed=1).reshape(2, 2, SIZE, SIZE, 3)
+    coefficients = np.random.default_rng(2).normal(size=(2, 2, 3)).astype(np.float32)
+    edited = editor.edit(batch, exemplars, coefficients)
     for index in range(2):
-        same(edited[index], plain_edit(generator, images[index], exemplars[index], weights[index]))
+        same(edited[index], plain_edit(generator, batch[index], exemplars[index], coefficients[index]))
 
 
-def test_pictures_of_any_size_are_cropped_never_squashed(editor):
-    wide, tall = pictures(1, 90)[0][:50], pictures(1, 70)[0][:, :20]
-    exemplar = pictures(1)[0]
-    edited = editor.swap([wide, tall], exemplar, ["Bangs"])
-    for picture, result in zip((wide, tall), edited, strict=True):
-        same(result, editor.swap(resize(picture, SIZE), exemplar, ["Bangs"]))
-
-
-def test_one_pixel_is_a_picture(editor):
-    assert editor.swap(pictures(1, 1)[0], pictures(1)[0], ["Bangs"]).shape == (SIZE, SIZE, 3)
+def test_images_of_any_size_are_cropped_never_squashed(editor):
+    wide, tall, exemplar = images(1, 90)[0][:50], images(1, 70)[0][:, :20], images(1)[0]
+    for image, result in zip((wide, tall), editor.swap([wide, tall], exemplar, ["Bangs"]), strict=True):
+        same(result, editor.swap(resize(image, SIZE), exemplar, ["Bangs"]))
+    assert editor.swap(images(1, 1)[0], exemplar, ["Bangs"]).shape == (SIZE, SIZE, 3)
 
 
 def test_each_image_is_encoded_once(editor):
-    images, exemplars = pictures(2), pictures(3, seed=1)
-    editor.grid(images, exemplars, ["Bangs"])
+    batch, exemplars = images(2), images(3, seed=1)
+    editor.grid(batch, exemplars, ["Bangs"])
     assert editor.encoded_images == 5
-    editor.grid(exemplars, images, ["Smiling"])
-    editor.swap(images[0].copy(), exemplars[1], ["Eyeglasses"], strength=2.0)
+    editor.grid(exemplars, batch, ["Smiling"])
+    editor.swap(batch[0].copy(), exemplars[1], ["Eyeglasses"], strength=2.0)
     assert editor.encoded_images == 5
-    editor.swap(pictures(1, seed=2)[0], exemplars[1], ["Eyeglasses"])
+    editor.swap(images(1, seed=2)[0], exemplars[1], ["Eyeglasses"])
     assert editor.encoded_images == 6
 
 
 def test_the_cache_is_bounded(generator, monkeypatch):
-    image, *exemplars = pictures(4)
+    image, *exemplars = images(4)
     expected = Editor(generator, SIZE).grid([image], exemplars, ["Bangs"])
     monkeypatch.setattr(editor_module, "CACHE_BYTES", 0)
     forgetful = Editor(generator, SIZE)
-    same(forgetful.grid([image], exemplars, ["Bangs"]), expected)
-    assert forgetful.encoded_images == 4
-    same(forgetful.grid([image], exemplars, ["Bangs"]), expected)
-    assert forgetful.encoded_images == 8
+    for encoded in (4, 8):
+        same(forgetful.grid([image], exemplars, ["Bangs"]), expected)
+        assert forgetful.encoded_images == encoded
 
 
-def test_the_cache_keeps_what_was_used_last(generator, monkeypatch):
-    first, second, third = pictures(3)
-    probe = Editor(generator, SIZE)
-    code = probe._encode(first[None])[0].numpy()
-    skips = sum(skip.numpy().nbytes for skip in probe._encode(first[None])[1])
-    monkeypatch.setattr(editor_module, "CACHE_BYTES", 2 * max(code.nbytes, skips))
+def test_the_cache_keeps_the_most_recently_used(generator, monkeypatch):
+    first, second, third = images(3)
+    code, skips = generator.encode(to_float(first)[None])
+    size = max(code.numpy().nbytes, sum(skip.numpy().nbytes for skip in skips))
+    monkeypatch.setattr(editor_module, "CACHE_BYTES", 2 * size)
     editor = Editor(generator, SIZE)
-    editor.swap(first, first, ["Bangs"])
-    editor.swap(second, second, ["Bangs"])
-    editor.swap(first, first, ["Bangs"])
-    editor.swap(third, third, ["Bangs"])
-    assert editor.encoded_images == 3
-    editor.swap(first, first, ["Bangs"])
+    for image in (first, second, first, third, first):
+        editor.swap(image, image, ["Bangs"])
     assert editor.encoded_images == 3
 
 
 def test_large_jobs_are_done_in_parts(editor, generator, monkeypatch):
-    images, exemplars = pictures(5), pictures(2, seed=1)
-    expected = editor.grid(images, exemplars, ["Bangs"])
+    batch, exemplars = images(5), images(2, seed=1)
+    expected = editor.grid(batch, exemplars, ["Bangs"])
     monkeypatch.setattr(editor_module, "PIXELS_AT_ONCE", 3 * SIZE**2)
-    same(Editor(generator, SIZE).grid(images, exemplars, ["Bangs"]), expected)
+    same(Editor(generator, SIZE).grid(batch, exemplars, ["Bangs"]), expected)
 
 
 def test_other_numbers_of_images_do_not_retrace(monkeypatch):
@@ -196,9 +183,9 @@ def test_other_numbers_of_images_do_not_retrace(monkeypatch):
     monkeypatch.setattr(generator, "decode", lambda *args: traced.append(1) or decode(*args))
     editor = Editor(generator, SIZE)
     for count in (1, 2, 5):
-        editor.grid(pictures(count), pictures(2, seed=1), ["Bangs"])
-        editor.linear(pictures(1)[0], pictures(1, seed=1)[0], ["Bangs"], steps=count)
-        editor.matrix(pictures(1)[0], pictures(3, seed=1), ["Bangs"], rows=count, cols=1)
+        editor.grid(images(count), images(2, seed=1), ["Bangs"])
+        editor.linear(images(1)[0], images(1, seed=1)[0], ["Bangs"], steps=count)
+        editor.matrix(images(1)[0], images(3, seed=1), ["Bangs"], rows=count, cols=1)
     assert len(traced) == 1
 
 
@@ -219,9 +206,9 @@ def test_other_numbers_of_images_do_not_retrace(monkeypatch):
         (lambda e, x, y: e.edit([x], [[y]], np.full((1, 1, 3), np.nan)), "finite"),
     ],
 )
-def test_nonsense_is_refused(editor, use, message):
+def test_wrong_arguments_are_refused(editor, use, message):
     with pytest.raises(UserError, match=message):
-        use(editor, *pictures(2))
+        use(editor, *images(2))
 
 
 @pytest.mark.parametrize("size", [0, -32, 4, 36, 1 << 20])
@@ -230,37 +217,34 @@ def test_impossible_image_sizes_are_refused(generator, size):
         Editor(generator, size)
 
 
-def test_load_takes_the_averaged_weights_of_a_run(tiny_run):
+def test_load_takes_the_average_of_a_run(tiny_run):
     editor = Editor.load(tiny_run)
     assert (editor.attributes, editor.image_size, editor.step) == (ATTRIBUTES, 32, 4)
-    image, exemplar = pictures(2)
-    results = {}
-    for averaged in (True, False):
-        generator = Elegant(ATTRIBUTES, width=4, depth=3)
-        generator.build()
-        load_generator(generator, averaged, tiny_run)
-        results[averaged] = plain_edit(generator, image, exemplar[None], [[1, 0, 0]])
-    same(editor.swap(image, exemplar, ["Eyeglasses"]), results[True])
-    assert np.abs(results[True].astype(int) - results[False]).max() > 1
+    learner = make_learner(read_config(tiny_run))
+    Checkpoints(learner, tiny_run, 1).restore()
+    image, exemplar = images(2)
+    averaged, last = (
+        plain_edit(network, image, exemplar[None], [[1, 0, 0]]) for network in (learner.average, learner.generator)
+    )
+    same(editor.swap(image, exemplar, ["Eyeglasses"]), averaged)
+    assert np.abs(averaged.astype(int) - last).max() > 1
 
 
 def test_load_at_another_image_size(tiny_run):
     editor = Editor.load(tiny_run, image_size=48)
-    assert editor.swap(pictures(1)[0], pictures(1, 64)[0], ["Bangs"]).shape == (48, 48, 3)
+    assert editor.swap(images(1)[0], images(1, 64)[0], ["Bangs"]).shape == (48, 48, 3)
     with pytest.raises(UserError, match="--image_size=50: must be a multiple of 8"):
         Editor.load(tiny_run, image_size=50)
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16", "float64"])
-def test_load_runs_of_every_precision(tmp_path, precision):
-    config = preset("official", attributes=ATTRIBUTES, image_size=32, width=4, depth=3, precision=precision)
-    learner = Learner(config)
+def test_load_runs_of_every_precision(generator, tmp_path, precision):
+    config = tiny.config(attributes=ATTRIBUTES, width=4, depth=3, precision=precision)
+    learner = make_learner(config)
+    learner.generator.set_weights(generator.get_weights())
+    write_config(config, tmp_path)
     Checkpoints(learner, tmp_path, kept=1).save(7)
-    config.save(tmp_path)
-    image, exemplar = pictures(2)
-    generator = Elegant(ATTRIBUTES, width=4, depth=3)
-    generator.build()
-    generator.set_weights(learner.generator.get_weights())
+    image, exemplar = images(2)
     expected = plain_edit(generator, image, exemplar[None], [[0, 1, 0]])
     same(Editor.load(tmp_path).swap(image, exemplar, ["Bangs"]), expected)
 
@@ -268,6 +252,15 @@ def test_load_runs_of_every_precision(tmp_path, precision):
 def test_load_needs_a_run_with_a_checkpoint(tmp_path):
     with pytest.raises(UserError, match="is not a run directory"):
         Editor.load(tmp_path / "nowhere")
-    preset("demo").save(tmp_path)
+    write_config(tiny.config(), tmp_path)
     with pytest.raises(UserError, match="no checkpoint yet"):
         Editor.load(tmp_path)
+
+
+def test_importing_it_loads_no_training_no_losses_and_no_drawing():
+    program = "import sys, elegant_tf.editor; print(*(name for name in sys.modules if name.startswith('elegant_tf.')))"
+    done = commands.run(["-c", program])
+    assert done.returncode == 0, done.stderr
+    rooms = {name.split(".")[1] for name in done.stdout.split()}
+    assert "runs" in rooms
+    assert not rooms & {"training", "losses", "synthetic", "sources", "data", "evaluation", "export"}

@@ -12,8 +12,10 @@ import replicas
 import tensorflow as tf
 
 from elegant_tf.export.savedmodel import export_savedmodel
-from elegant_tf.latent import block_bounds
+from elegant_tf.model.latent import block_bounds
+from elegant_tf.rundir import write_config
 from elegant_tf.training.checkpoint import Checkpoints
+from elegant_tf.training.update import choose_exchanged, generate
 
 NAMES = [str(name) for name in authors.golden(2)["names"]]
 
@@ -134,7 +136,8 @@ def test_every_attribute_exchanged(start, golden, count, attribute):
 
 
 def test_learner_generates_the_same(start, golden, count):
-    made = start.generate(ours.batch(count, 0))
+    batch = ours.batch(count, 0)
+    made = generate(start.generator, batch, choose_exchanged(batch, 0.0, None))
     for names, values in (("AB", made.codes), ("CD", made.residuals)):
         for name, value in zip(names, tf.split(values, 2), strict=True):
             key = f"u0/z_{name}" if names == "AB" else f"u0/R_{name}"
@@ -145,7 +148,7 @@ def test_learner_generates_the_same(start, golden, count):
 
 
 def test_exported_model_edits_the_same(start, golden, count, tmp_path):
-    ours.config(count).save(tmp_path)
+    write_config(ours.config(count), tmp_path)
     Checkpoints(start, tmp_path, 1).save(1)
     model = tf.saved_model.load(str(export_savedmodel(tmp_path, tmp_path / "models")))
     batch = ours.batch(count, 0)
@@ -163,15 +166,15 @@ def test_decoder_without_skips(start, golden, count):
     check(golden, "decode_noskip/R_A", residual.numpy().transpose(0, 3, 1, 2), 2e-5)
 
 
-def train(count, precision, compiled, run_dir=None):
+def train(count, precision, compiled, gpu, run_dir=None):
     """Three updates, watched; with `run_dir`, through a checkpoint and a new learner after the first."""
-    learner = ours.make_learner(count, precision)
+    learner = ours.make_learner(count, precision, gpu=gpu)
     ours.assign_initial_weights(learner)
     trained = SimpleNamespace(values=[], gradients=[], weights=[ours.weights(learner)])
     for update in range(authors.UPDATES):
         restored = run_dir is not None and update == 1
         if restored:
-            learner = round_trip(learner, ours.make_learner(count, precision), run_dir)
+            learner = round_trip(learner, ours.make_learner(count, precision, gpu=gpu), run_dir)
         if update == 0 or restored:
             step = ours.observed_update(learner)
             step = tf.function(step) if compiled else step
@@ -184,14 +187,16 @@ def train(count, precision, compiled, run_dir=None):
 
 @pytest.fixture(scope="module", params=[False, True], ids=["eager", "graph"])
 def trained32(request, count):
-    return train(count, "float32", request.param)
+    return train(count, "float32", request.param, gpu=False)
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["straight", "restored"])
+# Both ways to train, a CPU's and a GPU's, the latter on a CPU, too; in float64, where rounding hides nothing.
+@pytest.fixture(scope="module", params=["as on a CPU, straight", "as on a GPU, restored"])
 def trained64(request, count, tmp_path_factory):
+    run_dir = tmp_path_factory.mktemp("run") if "restored" in request.param else None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tf.nn, "leaky_relu", lambda x, slope: tf.maximum(x, tf.constant(slope, x.dtype) * x))
-        return train(count, "float64", True, tmp_path_factory.mktemp("run") if request.param else None)
+        return train(count, "float64", True, "GPU" in request.param, run_dir)
 
 
 def compare_values(golden, prefix, values, relative):

@@ -8,13 +8,22 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from elegant_tf.errors import UserError
-from elegant_tf.images import MAX_PIXELS, grid, read_image, resize, to_float, to_uint8, write_image
+from elegant_tf.images import (
+    MAX_PIXELS,
+    check_written_size,
+    grid,
+    read_image,
+    resize,
+    to_float,
+    to_uint8,
+    write_image,
+)
 
 RED, GREEN, BLUE, YELLOW = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
 
@@ -50,10 +59,7 @@ def test_format_comes_from_the_content(tmp_path, quarters):
 
 @pytest.mark.parametrize("extension", ["jpg", "png", "webp", "tif"])
 @pytest.mark.parametrize(
-    (
-        "orientation",
-        "corners",
-    ),  # EXIF 2.3: top left, top right, bottom left, bottom right as they should be seen
+    ("orientation", "corners"),  # EXIF 2.3: the corners as they should be seen, top left, top right, bottom left, …
     [
         (1, (RED, GREEN, BLUE, YELLOW)),
         (2, (GREEN, RED, YELLOW, BLUE)),
@@ -75,8 +81,11 @@ def test_exif_orientation(tmp_path, quarters, extension, orientation, corners):
     np.testing.assert_allclose(np.array(seen, int), corners, atol=8)
 
 
-def test_broken_exif_is_ignored(tmp_path, quarters):
-    path = save(quarters, tmp_path / "a.jpg", exif=b"Exif\x00\x00not an exif block")
+@pytest.mark.parametrize("extension", ["jpg", "png", "webp"])
+@pytest.mark.parametrize("block", [b"not an EXIF block", b"MM\0*\0\0\0\x08\0\x03\x01"])
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_a_broken_exif_block_is_ignored(tmp_path, quarters, extension, block):
+    path = save(quarters, tmp_path / f"a.{extension}", exif=b"Exif\0\0" + block)
     assert_quarters(read_image(path), quarters)
 
 
@@ -181,14 +190,14 @@ def test_the_limit_is_ours_not_only_pillows(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("text.png", b"This is no picture.\n", "not a picture"),
+        ("text.png", b"This is not an image.\n", "not an image"),
         ("empty.jpg", b"", "empty"),
-        ("zeros.png", bytes(5000), "not a picture"),
-        ("program.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture"),
-        ("vector 1.png", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture"),
+        ("zeros.png", bytes(5000), "not an image"),
+        ("program.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
+        ("vector 1.png", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
     ],
 )
-def test_what_is_no_picture(tmp_path, name, content, expected):
+def test_other_files_are_refused(tmp_path, name, content, expected):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(UserError, match=expected) as error:
@@ -229,7 +238,7 @@ def test_impossible_names(tmp_path, name):
 
 
 @pytest.mark.parametrize("shape", [(218, 178), (178, 218), (40, 60), (200, 200), (1, 300), (64, 64)])
-def test_resize_gives_the_centred_square(shape):
+def test_resize_takes_the_centred_square(shape):
     """A disc in the middle stays a disc in the middle."""
     y, x = np.mgrid[: shape[0], : shape[1]] - (np.array(shape) - 1).reshape(2, 1, 1) / 2
     disc = np.where(np.hypot(y, x) < min(shape) / 4, 255, 0).astype(np.uint8)
@@ -267,6 +276,14 @@ def test_resize_refuses_floats():
         resize(np.zeros((8, 8, 3), np.float32), 8)
 
 
+@pytest.mark.parametrize("size", [15, 4097])
+def test_sides_that_are_not_written(size):
+    check_written_size(16)
+    check_written_size(4096)
+    with pytest.raises(UserError, match=f"--image_size={size}: expected 16 to 4096 pixels"):
+        check_written_size(size)
+
+
 def test_conversion_is_exact_both_ways():
     pixels = np.arange(256, dtype=np.uint8)
     floats = to_float(pixels)
@@ -276,7 +293,6 @@ def test_conversion_is_exact_both_ways():
     assert (to_uint8(floats) == pixels).all()
 
 
-@settings(deadline=None)
 @given(hnp.arrays(np.float32, st.integers(1, 50), elements=st.floats(-10, 10, width=32)))
 def test_to_uint8_takes_the_nearest_level(floats):
     levels = np.arange(256) / 127.5 - 1
@@ -341,7 +357,6 @@ def test_failed_write_leaves_nothing_and_the_old_file(tmp_path, quarters):
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.webp"]
 
 
-@settings(deadline=None)
 @given(st.integers(1, 4), st.integers(1, 5), st.integers(0, 3))
 def test_grid_places_every_tile(rows, columns, pad):
     images = np.random.default_rng(0).integers(0, 255, (rows, columns, 4, 4, 3), np.uint8)

@@ -36,7 +36,7 @@ def inception(weights) -> Inception:
     return Inception(weights)
 
 
-def pictures(count: int, size: int) -> np.ndarray:
+def images_of(count: int, size: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
 
@@ -54,7 +54,7 @@ def save_old_format(network: keras.Model, path: Path) -> None:
 
 def test_features_are_the_networks(inception, network):
     """With the preprocessing of Keras, and through batches that do not come out even."""
-    images = pictures(19, 299)
+    images = images_of(19, 299)
     features = inception(images)
     assert (features.shape, features.dtype) == ((19, FEATURES), np.float32)
     expected = network(keras.applications.inception_v3.preprocess_input(images[:2].astype(np.float32)), training=False)
@@ -64,26 +64,26 @@ def test_features_are_the_networks(inception, network):
 
 
 def test_images_are_told_apart(inception):
-    first, second = inception(pictures(2, 32))
+    first, second = inception(images_of(2, 32))
     assert np.abs(first - second).max() > 0.01 * np.abs(first).max()
 
 
 @pytest.mark.parametrize("size", [32, 600])
 def test_other_sizes_are_resized_without_aliases(inception, size):
-    images = pictures(1, size)
+    images = images_of(1, size)
     resized = tf.image.resize(images, [299, 299], antialias=True).numpy()
     expected = inception(np.rint(resized).astype(np.uint8))
     np.testing.assert_allclose(inception(images), expected, rtol=0.05, atol=0.02 * expected.max())
 
 
 def test_no_images(inception):
-    assert inception(pictures(0, 32)).shape == (0, FEATURES)
+    assert inception(images_of(0, 32)).shape == (0, FEATURES)
 
 
 def test_the_layout_that_keras_publishes(inception, network, tmp_path):
     path = tmp_path / "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
     save_old_format(network, path)
-    images = pictures(1, 64)
+    images = images_of(1, 64)
     np.testing.assert_array_equal(Inception(str(path))(images), inception(images))
 
 
@@ -124,7 +124,7 @@ def test_a_damaged_file(weights, tmp_path):
 
 
 def test_a_failed_download(tmp_path, monkeypatch):
-    """In a process of its own, whose cache is empty and whose way to the internet is shut."""
+    """In a separate process with an empty cache and without internet access."""
     settings = {"KERAS_HOME": str(tmp_path), "no_proxy": ""}
     shut = dict.fromkeys(("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
     for name, value in (settings | shut).items():

@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elegant_tf.latent import block_bounds, exchange, spread
+from elegant_tf.model.latent import block_bounds, exchange, spread
 
 few = settings(max_examples=30)
 shapes = st.tuples(st.integers(1, 4), st.integers(4, 24), st.integers(1, 4), st.integers(1, 3), st.integers(0, 2**16))

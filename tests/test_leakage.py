@@ -1,4 +1,4 @@
-"""What edits changed besides what they should, by a classifier whose answers are known."""
+"""Leakage of edits by a classifier whose answers are known."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from elegant_tf.errors import UserError
-from elegant_tf.evaluation.leakage import leakage_matrix, off_diagonal
+from elegant_tf.evaluation.metrics.leakage import leakage_matrix, off_diagonal
 
 NAMES = ("Bangs", "Smiling", "Mustache")
 
 
 class ByColour:
-    """Red is Mustache, green Bangs, blue Smiling, each as likely as bright; and nobody wears a hat."""
+    """Red is Mustache, green Bangs, blue Smiling, each as probable as it is bright; Wearing_Hat has probability 0."""
 
     attributes = ("Mustache", "Bangs", "Wearing_Hat", "Smiling")
     image_size = 8
@@ -37,9 +37,9 @@ def test_known_numbers():
     assert off_diagonal(matrix) == pytest.approx((0.2 + 0.1 + 0.2 + 0.0) / 4)
 
 
-def test_against_the_truth_only_the_unwanted_counts():
-    truth = flat((0, 255, 0))
-    matrix = leakage_matrix(ByColour(), NAMES, truth, truth, [0])
+def test_against_the_target_only_unwanted_changes_count():
+    target = flat((0, 255, 0))
+    matrix = leakage_matrix(ByColour(), NAMES, target, target, [0])
     assert (matrix[0] == 0).all()
     assert off_diagonal(matrix) == 0
 
@@ -50,7 +50,7 @@ def test_some_attributes_of_the_classifiers():
     assert np.isnan(off_diagonal(matrix))
 
 
-def test_pictures_of_another_size_are_resized():
+def test_images_of_another_size_are_resized():
     matrix = leakage_matrix(ByColour(), NAMES, flat((0, 0, 0), size=20), flat((0, 102, 0), size=20), [0])
     np.testing.assert_allclose(matrix[0], [0.4, 0, 0])
 
@@ -67,5 +67,5 @@ def test_mistakes():
     one = flat((0, 0, 0))
     with pytest.raises(UserError, match=r"does not know Male, only Mustache, .*train-classifier --run"):
         leakage_matrix(ByColour(), ["Male", "Bangs"], one, one, [0])
-    with pytest.raises(UserError, match="1 pictures before, 2 after and 1 edits"):
+    with pytest.raises(UserError, match="1 images before, 2 after and 1 edits"):
         leakage_matrix(ByColour(), NAMES, one, flat((0, 0, 0), (0, 0, 0)), [0])

@@ -1,4 +1,4 @@
-"""Matched pairs: alike in all attributes but one."""
+"""Matched pairs, which differ in one attribute only."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def test_equally_near_partners_are_equally_likely():
 
 
 def test_matching_breaks_what_goes_together():
-    """Mustache with Male: free pairs differ in both, matched ones hardly ever."""
+    """Mustache goes with Male: free pairs differ in both, matched pairs do not."""
     random = np.random.default_rng(0)
     male = random.random(4000) < 0.4
     mustache = male & (random.random(4000) < 0.1)
     labels = np.stack([mustache, male], axis=1).astype(np.int8)
     differ = {}
     for match in ("none", "all"):
-        sampler = PairSampler(labels, 100, "cycle", 0, match=match)
+        sampler = PairSampler(labels, 100, "round_robin", 0, match=match)
         batches = [sampler.batch(k) for k in range(0, 20, 2)]
         differ[match] = np.mean([labels[batch.a, 1] != labels[batch.b, 1] for batch in batches])
         assert all((labels[batch.a, 0] == 1).all() and (labels[batch.b, 0] == 0).all() for batch in batches)

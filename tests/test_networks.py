@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from elegant_tf.networks import Decoder, Discriminator, Encoder, channel_counts
+from elegant_tf.model.networks import Decoder, Discriminator, Encoder, channel_counts
 
 POLICIES = ["float32", "mixed_float16", "mixed_bfloat16"]
 

@@ -1,4 +1,4 @@
-"""Orders that are computed place by place are permutations, and random ones."""
+"""Orders that are computed place by place are random permutations."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""Records: written from any collection, the same again for the same input, whatever happens in between."""
+"""Records: written from any collection, and equal for equal input, whatever happens in between."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,14 +19,16 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from elegant_tf.data.faces import make_face, write_celeba
+from elegant_tf.data.celeba_layout import open_celeba
+from elegant_tf.data.collection import CollectionSource
 from elegant_tf.data.preparation import Settings, encode
 from elegant_tf.data.prepare import prepare
-from elegant_tf.data.records import open_records
+from elegant_tf.data.records import RecordsSource, open_records
 from elegant_tf.data.similarity import align, target_points
-from elegant_tf.data.sources import open_collection, open_source
+from elegant_tf.data.table_folder import open_table_folder
 from elegant_tf.errors import UserError
 from elegant_tf.images import read_image, resize
+from elegant_tf.synthetic import make_face, write_celeba
 
 COUNT, SEED, SIZE = 24, 5, 64
 
@@ -40,7 +43,7 @@ def celeba(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def records(celeba) -> Path:
     out = celeba.parent / "records"
-    prepare(open_collection("celeba", celeba), out, Settings(SIZE, encoding="png", shard_images=10))
+    prepare(open_celeba(celeba), out, Settings(SIZE, encoding="png", shard_images=10))
     return out
 
 
@@ -50,7 +53,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 def test_the_manifest_says_what_is_there(records, celeba):
     manifest = json.loads((records / "manifest.json").read_text())
-    labels = open_collection("celeba", celeba).table
+    labels = open_celeba(celeba).table
     assert (manifest["images"], manifest["dropped"]) == (COUNT, [])
     assert manifest["splits"] == {"train": 20, "validation": 2, "test": 2}
     assert manifest["positives"] == dict(zip(labels.names, labels.labels.sum(axis=0).tolist(), strict=True))
@@ -68,8 +71,8 @@ def test_the_manifest_says_what_is_there(records, celeba):
     }
 
 
-def test_records_are_the_aligned_pictures(records, celeba):
-    collection, source = open_collection("celeba", celeba), open_source("records", records, ["Bangs"], SIZE)
+def test_records_are_the_aligned_images(records, celeba):
+    collection, source = open_celeba(celeba), RecordsSource(open_records(records), ["Bangs"], "train")
     for index in (0, 9, 19):
         row = collection.table.files.index(source.files[index])
         face, _ = align(collection.read(row), collection.landmarks[row], SIZE)
@@ -80,21 +83,14 @@ def test_records_are_the_aligned_pictures(records, celeba):
 
 
 def test_records_have_the_same_labels_and_splits(records, celeba):
-    for split in ("train", "validation", "test"):
-        names = ["Smiling", "Bangs"] if split == "train" else None
-        if names:
-            ours, theirs = (
-                open_source(kind, place, names, SIZE, split=split)
-                for kind, place in (("records", records), ("celeba", celeba))
-            )
-            assert (ours.labels == theirs.labels).all()
-            assert ours.files == theirs.files
-    collections = [open_collection(kind, place) for kind, place in (("records", records), ("celeba", celeba))]
-    assert (collections[0].splits == collections[1].splits).all()
+    ours, theirs = open_records(records).collection, open_celeba(celeba)
+    assert (ours.table.names, ours.table.files) == (theirs.table.names, theirs.table.files)
+    assert (ours.table.labels == theirs.table.labels).all()
+    assert (ours.splits == theirs.splits).all()
 
 
 def test_any_reader_of_tfrecords_can_read_them(records, celeba):
-    collection = open_collection("celeba", celeba)
+    collection = open_celeba(celeba)
     shards = sorted(str(path) for path in records.glob("*.tfrecord"))
     examples = [tf.train.Example.FromString(data.numpy()) for data in tf.data.TFRecordDataset(shards)]
     assert len(examples) == COUNT
@@ -109,13 +105,13 @@ def test_any_reader_of_tfrecords_can_read_them(records, celeba):
 @pytest.mark.parametrize("workers", [1, 5])
 def test_equal_input_gives_equal_files(records, celeba, tmp_path, workers):
     settings = Settings(SIZE, encoding="png", shard_images=10)
-    prepare(open_collection("celeba", celeba), tmp_path / "again", settings, workers=workers)
+    prepare(open_celeba(celeba), tmp_path / "again", settings, workers=workers)
     assert contents(tmp_path / "again") == contents(records)
 
 
 def test_crop_and_jpeg(celeba, tmp_path):
-    prepare(open_collection("celeba", celeba), tmp_path / "out", Settings(40, "crop"))
-    source = open_source("records", tmp_path / "out", ["Bangs"], 40)
+    prepare(open_celeba(celeba), tmp_path / "out", Settings(40, "crop"))
+    source = RecordsSource(open_records(tmp_path / "out"), ["Bangs"], "train")
     expected = resize(read_image(celeba / "img_align_celeba" / "000003.jpg"), 40)
     assert source.encoded(2)[:2] == b"\xff\xd8"
     assert abs(source.load(2).astype(int) - expected).mean() < 3
@@ -125,19 +121,20 @@ def test_crop_and_jpeg(celeba, tmp_path):
 
 @pytest.mark.parametrize(("size", "across"), [(64, 1), (128, 2)])
 def test_small_jpegs_have_colour_at_every_pixel(size, across):
-    """Large ones at every other one, as photos have it: that is quicker to decode."""
+    """Large ones have it at every other pixel, like photos, which is faster to decode."""
     data = encode(np.zeros((size, size, 3), np.uint8), Settings(size))
-    with Image.open(io.BytesIO(data)) as picture:
-        luminance, *colours = [component[1:3] for component in picture.layer]
+    with Image.open(io.BytesIO(data)) as image:
+        luminance, *colours = [component[1:3] for component in image.layer]
     assert (luminance, colours) == ((across, across), [(1, 1), (1, 1)])
 
 
-def test_pictures_as_they_are(celeba, tmp_path):
+def test_images_as_they_are(celeba, tmp_path):
     settings = Settings(256, "none", encoding="png")
-    manifest = prepare(open_collection("celeba", celeba), tmp_path / "out", settings)
+    manifest = prepare(open_celeba(celeba), tmp_path / "out", settings)
     assert manifest["settings"]["image_size"] == 0
-    assert (open_records(tmp_path / "out").collection.read(3) == open_collection("celeba", celeba).read(3)).all()
-    assert open_source("records", tmp_path / "out", ["Bangs"], 32).load(0).shape == (32, 32, 3)
+    collection = open_records(tmp_path / "out").collection
+    assert (collection.read(3) == open_celeba(celeba).read(3)).all()
+    assert CollectionSource(collection, ["Bangs"], 32, "train").load(0).shape == (32, 32, 3)
 
 
 def table_folder(tmp_path) -> tuple[Path, list[str], list[str]]:
@@ -152,7 +149,7 @@ def table_folder(tmp_path) -> tuple[Path, list[str], list[str]]:
 
 def test_dirty_data_is_named_and_nothing_else_is_lost(tmp_path):
     root, good, bad = table_folder(tmp_path)
-    manifest = prepare(open_collection("folder", root), tmp_path / "out", Settings(32, "crop", encoding="png"))
+    manifest = prepare(open_table_folder(root), tmp_path / "out", Settings(32, "crop", encoding="png"))
     assert [entry["file"] for entry in manifest["dropped"]] == bad
     for entry in manifest["dropped"]:
         assert entry["file"] in entry["reason"]
@@ -179,8 +176,8 @@ def test_unreadable_permissions(tmp_path):
     assert done.stdout == "cmyk.jpg: cannot be opened: Permission denied\n", done.stderr
 
 
-def test_landmarks_of_another_variant_are_told(celeba, tmp_path):
-    """Landmarks in the pixels of larger pictures, as of the in-the-wild variant, would give black crops."""
+def test_landmarks_of_another_variant_are_reported(celeba, tmp_path):
+    """Landmarks in pixels of larger images, such as the in-the-wild variant's, would make black crops."""
     root = tmp_path / "celeba"
     root.mkdir()
     for path in celeba.iterdir():
@@ -190,8 +187,8 @@ def test_landmarks_of_another_variant_are_told(celeba, tmp_path):
     rows = [line.split() for line in lines[2:]]
     rows = [" ".join([row[0], *(str(int(word) + 300) for word in row[1:])]) for row in rows]
     (root / "list_landmarks_align_celeba.txt").write_text("\n".join([*lines[:2], *rows]))
-    with pytest.raises(UserError, match=r"no picture is left of 24:\n.*000001.jpg: .*another variant"):
-        prepare(open_collection("celeba", root), tmp_path / "out", Settings(SIZE))
+    with pytest.raises(UserError, match=r"no image is left of 24:\n.*000001.jpg: .*another variant"):
+        prepare(open_celeba(root), tmp_path / "out", Settings(SIZE))
 
 
 def test_without_landmarks(celeba, tmp_path):
@@ -200,14 +197,14 @@ def test_without_landmarks(celeba, tmp_path):
     for name in ("img_align_celeba", "list_attr_celeba.txt"):
         (root / name).symlink_to(celeba / name)
     with pytest.raises(UserError, match=r"aligned, but there is no list_landmarks_align_celeba.txt.*--detect"):
-        prepare(open_collection("celeba", root), tmp_path / "out", Settings(SIZE))
+        prepare(open_celeba(root), tmp_path / "out", Settings(SIZE))
     points = np.array(make_face(SEED, 0).landmarks(80))
-    prepare(open_collection("celeba", root), tmp_path / "out", Settings(SIZE), detect=lambda image: points)
-    assert len(open_source("records", tmp_path / "out", ["Bangs"], SIZE).files) == COUNT
+    prepare(open_celeba(root), tmp_path / "out", Settings(SIZE), detect=lambda image: points)
+    assert len(open_records(tmp_path / "out").collection.table.files) == COUNT
 
 
 def test_faces_that_are_not_found_are_left_out(celeba, tmp_path):
-    collection = open_collection("celeba", celeba)
+    collection = open_celeba(celeba)
 
     def detect(image):
         if not image[0, 0].sum() % 2:
@@ -221,9 +218,9 @@ def test_faces_that_are_not_found_are_left_out(celeba, tmp_path):
     assert all(entry["reason"] == f"{entry['file']}: no face was found" for entry in manifest["dropped"])
 
 
-def test_an_interrupted_run_goes_on(records, celeba, tmp_path, monkeypatch):
+def test_an_interrupted_run_continues(records, celeba, tmp_path, monkeypatch):
     settings, out = Settings(SIZE, encoding="png", shard_images=10), tmp_path / "out"
-    collection = open_collection("celeba", celeba)
+    collection = open_celeba(celeba)
     read, seen = collection.read, []
 
     def fail(index):
@@ -236,11 +233,11 @@ def test_an_interrupted_run_goes_on(records, celeba, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         prepare(collection, out, settings, workers=1)
     assert sorted(path.name for path in out.iterdir()) == [
-        "pictures-00000-of-00003.npz",
-        "pictures-00000-of-00003.tfrecord",
+        "images-00000-of-00003.npz",
+        "images-00000-of-00003.tfrecord",
         "settings.json",
     ]
-    with pytest.raises(UserError, match=r"has no manifest.json.*the same command goes on"):
+    with pytest.raises(UserError, match=r"has no manifest.json.*the same command continues"):
         open_records(out)
     seen.clear()
     object.__setattr__(collection, "read", lambda index: seen.append(index) or read(index))
@@ -249,12 +246,23 @@ def test_an_interrupted_run_goes_on(records, celeba, tmp_path, monkeypatch):
     assert contents(out) == contents(records)
 
 
+def test_a_run_that_an_older_version_began_continues(records, celeba, tmp_path):
+    """Its shards were called pictures-…"""
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("images-00000-of-00003.npz", "images-00000-of-00003.tfrecord", "settings.json"):
+        shutil.copy(records / name, out / name.replace("images", "pictures"))
+    manifest = prepare(open_celeba(celeba), out, Settings(SIZE, encoding="png", shard_images=10))
+    assert [shard["file"] for shard in manifest["shards"]] == [f"pictures-0000{k}-of-00003.tfrecord" for k in range(3)]
+    assert {name.replace("pictures", "images") for name in contents(out)} == contents(records).keys()
+
+
 KILLED = """
 import sys
+from elegant_tf.data.celeba_layout import open_celeba
 from elegant_tf.data.preparation import Settings
 from elegant_tf.data.prepare import prepare
-from elegant_tf.data.sources import open_collection
-prepare(open_collection("celeba", sys.argv[1]), sys.argv[2], Settings(256, encoding="png", shard_images=2), workers=1)
+prepare(open_celeba(sys.argv[1]), sys.argv[2], Settings(256, encoding="png", shard_images=2), workers=1)
 """
 
 
@@ -274,20 +282,20 @@ def test_a_killed_run_leaves_no_bad_shard(celeba, tmp_path):
             for offset, length in zip(places["offsets"], places["lengths"], strict=True):
                 assert data[offset : offset + length].startswith(b"\x89PNG")
     settings = Settings(256, encoding="png", shard_images=2)
-    collection = open_collection("celeba", celeba)
+    collection = open_celeba(celeba)
     prepare(collection, out, settings)
     prepare(collection, tmp_path / "undisturbed", settings)
     assert contents(out) == contents(tmp_path / "undisturbed")
 
 
 def test_other_settings_or_input_are_refused(records, celeba, tmp_path):
-    collection = open_collection("celeba", celeba)
+    collection = open_celeba(celeba)
     with pytest.raises(UserError, match="holds records with another image_size"):
         prepare(collection, records, Settings(32, encoding="png", shard_images=10))
     other = tmp_path / "other"
     write_celeba(other, 4, 48, 1, counterfactuals=0)
     with pytest.raises(UserError, match="holds records with another source"):
-        prepare(open_collection("celeba", other), records, Settings(SIZE, encoding="png", shard_images=10))
+        prepare(open_celeba(other), records, Settings(SIZE, encoding="png", shard_images=10))
     with pytest.raises(UserError, match="already exists"):
         prepare(collection, celeba, Settings(SIZE))
     (tmp_path / "file").touch()
@@ -311,9 +319,9 @@ def test_senseless_settings(options, flag):
         Settings(**options)
 
 
-def test_pictures_and_labels_that_disagree(celeba, tmp_path):
+def test_images_and_labels_that_disagree(celeba, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     (tmp_path / "labels.csv").write_text("file,Odd\na.png,1\nb.png,0\n")
     with pytest.raises(UserError, match=r"lacks 1 of the 2 images .*\(b.png\)"):
-        prepare(open_collection("folder", tmp_path), tmp_path / "out", Settings(32, "crop"))
+        prepare(open_table_folder(tmp_path), tmp_path / "out", Settings(32, "crop"))
     assert not (tmp_path / "out").exists()

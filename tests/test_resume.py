@@ -13,8 +13,9 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from elegant_tf.data.faces import write_celeba
-from elegant_tf.training.checkpoint import CHECKPOINT_DIR, checkpoint_steps
+from elegant_tf.rundir import CHECKPOINT_DIR
+from elegant_tf.runs import checkpoint_steps
+from elegant_tf.synthetic import write_celeba
 
 STEPS = 40
 

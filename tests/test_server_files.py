@@ -1,4 +1,4 @@
-"""The files of docs/serving are what TF Serving reads: text in its protocol buffers."""
+"""TF Serving can read the files of docs/serving: they are text of its protocol buffers."""
 
 from __future__ import annotations
 

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pictures import assert_close, decoded, encoded, faces_of_several_sizes
-from PIL import Image
+from image_files import assert_close, decoded, encoded, faces_of_several_sizes
+from PIL import ExifTags, Image
 
 from elegant_tf.errors import UserError
 from elegant_tf.images import BadImage, read_image
-from elegant_tf.serving.client import LONGEST_WAIT, Client, connect, picture_bytes, with_retries
+from elegant_tf.serving.client import LONGEST_WAIT, Client, connect, image_bytes, with_retries
 from elegant_tf.serving.endpoint import Endpoint, Unavailable
 from elegant_tf.serving.rest_transport import RestTransport
 
@@ -54,12 +54,12 @@ def test_edits_as_the_editor_does(server, tiny_editor, protocol):
     images, exemplars = [encoded(face) for face in FACES[:2]], [encoded(face, "JPEG") for face in FACES[2:]]
     asked = client(server, protocol)
     assert asked.metadata["attributes"] == list(NAMES)
-    upright = [decoded(data) for data in exemplars]
+    drawn = [decoded(data) for data in exemplars]
     for found, face in zip(asked.edit(images, exemplars[:1], ["Smiling"], 0.7), FACES, strict=False):
-        assert_close(decoded(found), tiny_editor.swap(face, upright[0], ["Smiling"], 0.7))
+        assert_close(decoded(found), tiny_editor.swap(face, drawn[0], ["Smiling"], 0.7))
     both = asked.edit(images, exemplars, ["Smiling", "Eyeglasses"], [1.0, 0.5])
     for found, face in zip(both, FACES, strict=False):
-        assert_close(decoded(found), tiny_editor.swap(face, upright, ["Smiling", "Eyeglasses"], [1.0, 0.5]))
+        assert_close(decoded(found), tiny_editor.swap(face, drawn, ["Smiling", "Eyeglasses"], [1.0, 0.5]))
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -87,13 +87,13 @@ def test_asks_again_while_there_is_no_room(server, protocol):
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_refusals_are_told_and_not_repeated(server, protocol):
+def test_refusals_are_reported_and_not_retried(server, protocol):
     asked = client(server, protocol)
     with pytest.raises(UserError, match=r"Hat.*Eyeglasses"):
         asked.edit([encoded(FACES[0])], [encoded(FACES[1])], ["Hat"])
     before = server.model.requests
-    with pytest.raises(UserError, match="image: is no JPEG"):
-        asked.edit([b"no picture"], [encoded(FACES[1])], ["Bangs"])
+    with pytest.raises(UserError, match="image: is not a JPEG"):
+        asked.edit([b"no image"], [encoded(FACES[1])], ["Bangs"])
     assert server.model.requests == before + 1
 
 
@@ -116,8 +116,8 @@ def test_no_server(protocol):
         _ = Client(connect(Endpoint(free, "elegant"), protocol), 60.0, 1).metadata
 
 
-def test_what_is_no_model_server():
-    class Cheerful(SimpleHTTPRequestHandler):
+def test_another_kind_of_server():
+    class WebServer(SimpleHTTPRequestHandler):
         def do_POST(self):
             self.rfile.read(int(self.headers["Content-Length"]))
             self.send_response(200)
@@ -127,10 +127,10 @@ def test_what_is_no_model_server():
         def log_message(self, *_):
             pass
 
-    with ThreadingHTTPServer(("localhost", 0), Cheerful) as web:
+    with ThreadingHTTPServer(("localhost", 0), WebServer) as web:
         Thread(target=web.serve_forever, daemon=True).start()
         endpoint = Endpoint(f"localhost:{web.server_address[1]}", "elegant")
-        with pytest.raises(UserError, match="does not answer as TF Serving does"):
+        with pytest.raises(UserError, match="its answer is not TF Serving's"):
             _ = Client(RestTransport(endpoint)).metadata
         web.shutdown()
 
@@ -162,7 +162,7 @@ def test_retries_stop_in_time(retries, failures, timeout):
 
 @pytest.fixture(scope="module")
 def encrypted(server, tmp_path_factory):
-    """A server that asks clients for certificates; the options of one that has what it needs."""
+    """A server that requires client certificates, and the options of a client that has one."""
     trustme = pytest.importorskip("trustme")
     from model_server import ModelServer
 
@@ -189,7 +189,7 @@ def encrypted(server, tmp_path_factory):
 def test_tls(encrypted, protocol):
     running, files = encrypted
     assert client(running, protocol, tls=True, **files).metadata["step"] == 4
-    for lacking in ({}, {"ca_file": files["ca_file"]}):  # trust in the server; a certificate of one's own
+    for lacking in ({}, {"ca_file": files["ca_file"]}):  # no trust in the server; no client certificate
         with pytest.raises(UserError, match="localhost"):
             _ = client(running, protocol, retries=0, tls=True, **lacking).metadata
 
@@ -203,14 +203,12 @@ def test_files_that_are_no_certificates(tmp_path):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_the_command(server, tiny_editor, tmp_path, protocol):
     Image.fromarray(FACES[0]).save(tmp_path / "a.png")
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by a quarter
-    Image.fromarray(FACES[2]).save(tmp_path / "b.jpg", exif=exif, quality=95)
+    Image.fromarray(FACES[2]).save(tmp_path / "b.jpg", exif=orientation(6), quality=95)
     words = ["-m", "elegant_tf", "serve-client"]
     where = ["--server", getattr(server, protocol), "--model", "elegant", "--protocol", protocol]
-    pictures = ["--input", str(tmp_path / "a.png"), "--exemplar", str(tmp_path / "b.jpg")]
+    images = ["--input", str(tmp_path / "a.png"), "--exemplar", str(tmp_path / "b.jpg")]
     out = tmp_path / "out" / "c.png"
-    edit = [*words, "edit", *where, *pictures, "--attributes", "Bangs,Smiling", "--out", str(out)]
+    edit = [*words, "edit", *where, *images, "--attributes", "Bangs,Smiling", "--out", str(out)]
     done = commands.run(edit)
     assert (done.returncode, done.stdout) == (0, f"{out}\n"), done.stderr
     assert_close(read_image(out), tiny_editor.swap(FACES[0], read_image(tmp_path / "b.jpg"), ["Bangs", "Smiling"]))
@@ -234,42 +232,49 @@ def test_the_command(server, tiny_editor, tmp_path, protocol):
         ({"server": "localhost:99999"}, "--server"),
         ({"model": ""}, "--model="),
         ({"version": 1, "label": "stable"}, "--version and --label"),
-        ({"ca_file": "x"}, "--ca_file: goes with --tls"),
-        ({"tls": True, "ca_file": "missing.pem"}, "--ca_file=missing.pem: is no file"),
+        ({"ca_file": "x"}, "--ca_file: needs --tls"),
+        ({"tls": True, "ca_file": "missing.pem"}, "--ca_file=missing.pem: no such file"),
         ({"tls": True, "cert_file": "x"}, "--cert_file and --key_file"),
     ],
 )
-def test_endpoints_that_cannot_be(fields, message):
+def test_impossible_endpoints(fields, message):
     with pytest.raises(UserError, match=message):
         Endpoint(**{"server": "localhost:8500", "model": "elegant", **fields})
 
 
 @pytest.mark.parametrize("options", [{"timeout": 0.0}, {"timeout": float("nan")}, {"retries": -1}])
-def test_limits_that_cannot_be(options):
+def test_impossible_limits(options):
     with pytest.raises(UserError, match=f"--{next(iter(options))}="):
         Client(RestTransport(Endpoint("localhost:1", "elegant")), **options)
 
 
-def test_grpc_says_what_to_install(monkeypatch):
+def test_grpc_names_the_package_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "grpc", None)
     with pytest.raises(UserError, match=r"pip install 'elegant-tf\[serving\]', or ask over --protocol=rest"):
         connect(Endpoint("localhost:1", "elegant"), "grpc")
 
 
-def test_pictures_are_sent_as_servers_see_them(tmp_path):
-    face = FACES[2]
-    transparent = np.dstack([face, np.full(face.shape[:2], 128, np.uint8)])
+def orientation(number):
     exif = Image.Exif()
-    exif[0x0112] = 8
-    Image.fromarray(face).save(tmp_path / "plain.jpg")
-    Image.fromarray(face).save(tmp_path / "turned.jpg", exif=exif)
-    Image.fromarray(transparent).save(tmp_path / "transparent.png")
-    Image.fromarray(face).save(tmp_path / "face.tiff")
-    assert picture_bytes(tmp_path / "plain.jpg") == (tmp_path / "plain.jpg").read_bytes()
-    for name in ("turned.jpg", "transparent.png", "face.tiff"):
-        data = picture_bytes(tmp_path / name)
+    exif[ExifTags.Base.Orientation] = number
+    return exif
+
+
+def test_images_are_sent_as_servers_decode_them(tmp_path):
+    face = Image.fromarray(FACES[2])
+    transparent = Image.fromarray(np.dstack([FACES[2], np.full(FACES[2].shape[:2], 128, np.uint8)]))
+    face.save(tmp_path / "plain.jpg")
+    face.save(tmp_path / "upright.jpg", exif=orientation(1))
+    face.save(tmp_path / "rotated.jpg", exif=orientation(8))
+    face.save(tmp_path / "broken exif.jpg", exif=b"Exif\0\0MM\0*\xff\xff")
+    transparent.save(tmp_path / "transparent.png")
+    face.save(tmp_path / "face.tiff")
+    for name in ("plain.jpg", "upright.jpg", "broken exif.jpg"):
+        assert image_bytes(tmp_path / name) == (tmp_path / name).read_bytes()
+    for name in ("rotated.jpg", "transparent.png", "face.tiff"):
+        data = image_bytes(tmp_path / name)
         assert data[:4] == b"\x89PNG"
         assert np.array_equal(decoded(data), read_image(tmp_path / name))
     (tmp_path / "bad.png").write_bytes(b"\x89PNG")
     with pytest.raises(BadImage, match=r"bad\.png"):
-        picture_bytes(tmp_path / "bad.png")
+        image_bytes(tmp_path / "bad.png")

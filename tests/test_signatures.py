@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from pictures import GOOD, assert_close, decoded, encoded, faces_of_several_sizes
+from image_files import GOOD, assert_close, decoded, encoded, faces_of_several_sizes
 
 from elegant_tf.editor import Editor
 from elegant_tf.export.savedmodel import export_savedmodel
 from elegant_tf.export.warmup import warmup_inputs
-from elegant_tf.images import resize, to_float
+from elegant_tf.images import read_image, resize, to_float
 
 NAMES = ("Eyeglasses", "Bangs", "Smiling")  # those of tiny_run
 SIZE = 32
@@ -37,11 +37,9 @@ def test_serving_default_is_the_editors_swap(signatures, tiny_editor):
 
 @pytest.mark.parametrize("name", ["JPEG", "GIF", "BMP", "WEBP"])
 def test_formats(signatures, tiny_editor, name, tmp_path):
-    from elegant_tf.images import read_image
-
     data = [encoded(face, name) for face in FACES[2:]]
-    for index, picture in enumerate(data):
-        (tmp_path / str(index)).write_bytes(picture)
+    for index, image in enumerate(data):
+        (tmp_path / str(index)).write_bytes(image)
     found = signatures["serving_default"](
         image=tf.constant(data[:1]), exemplar=tf.constant(data[1:]), weights=weights([0.5, 1, 0])
     )
@@ -50,17 +48,17 @@ def test_formats(signatures, tiny_editor, name, tmp_path):
 
 
 def test_edit_takes_floats_and_several_exemplars(signatures, tiny_editor):
-    pictures = [resize(face, SIZE) for face in FACES]
+    image, *exemplars = (resize(face, SIZE) for face in FACES)
     rows = np.zeros((1, 3, 3), np.float32)
     rows[0, [0, 1, 2], [0, 1, 2]] = 1
     found = signatures["edit"](
-        images=tf.constant(to_float(pictures[0])[None]),
-        exemplars=tf.constant(np.stack([to_float(picture) for picture in pictures[1:]])[None]),
+        images=tf.constant(to_float(image)[None]),
+        exemplars=tf.constant(to_float(np.stack(exemplars))[None]),
         weights=tf.constant(rows),
     )
     edited, residual = found["edited"].numpy()[0], found["residual"].numpy()[0]
-    assert_close(np.rint((edited + 1) * 127.5), tiny_editor.swap(pictures[0], pictures[1:], NAMES))
-    np.testing.assert_allclose(np.clip(to_float(pictures[0]) + residual, -1, 1), edited, atol=1e-6)
+    assert_close(np.rint((edited + 1) * 127.5), tiny_editor.swap(image, exemplars, NAMES))
+    np.testing.assert_allclose(np.clip(to_float(image) + residual, -1, 1), edited, atol=1e-6)
 
 
 def test_edit_takes_other_sizes(signatures):
@@ -87,15 +85,14 @@ def test_exemplars_encoded_once(signatures, tiny_editor):
         assert_close(decoded(data), tiny_editor.swap(FACES[1], FACES[3 - index], ["Eyeglasses", "Smiling"], 0.5))
 
 
-def test_a_run_that_mirrors_is_served_as_its_editor_edits(mirroring_run, tiny_editor, tmp_path):
-    editor = Editor.load(mirroring_run)
-    expected = editor.swap(FACES[0], FACES[1], ["Eyeglasses", "Smiling"])
+def test_flip_tta_is_served_as_its_editor_edits(flipping_run, tiny_editor, tmp_path):
+    expected = Editor.load(flipping_run).swap(FACES[0], FACES[1], ["Eyeglasses", "Smiling"])
     assert (expected != tiny_editor.swap(FACES[0], FACES[1], ["Eyeglasses", "Smiling"])).any()
-    functions = tf.saved_model.load(str(export_savedmodel(mirroring_run, tmp_path))).signatures
+    functions = tf.saved_model.load(str(export_savedmodel(flipping_run, tmp_path))).signatures
     image, exemplar = (tf.constant([encoded(face)]) for face in FACES[:2])
     rows = weights([1, 0, 1])
     code = functions["encode"](image=exemplar)["code"]
-    assert code.shape == (1, 8, 4, 16)  # The mirror image's below.
+    assert code.shape == (1, 8, 4, 16)  # The mirror image's code lies below the image's.
     found = [
         functions["serving_default"](image=image, exemplar=exemplar, weights=rows)["edited_bytes"][0],
         functions["edit_with_code"](image=image, code=code, weights=rows)["edited_bytes"][0],
@@ -119,11 +116,11 @@ def test_interpolate_is_the_editors_linear(signatures, tiny_editor, steps):
     assert found.shape == (2, steps)
     for index, name in enumerate(["Eyeglasses", "Smiling"]):
         expected = tiny_editor.linear(FACES[index], FACES[index + 2], [name], steps)
-        for data, picture in zip(found[index], expected, strict=True):
-            assert_close(decoded(data), picture)
+        for data, image in zip(found[index], expected, strict=True):
+            assert_close(decoded(data), image)
 
 
-def test_rows_of_fewer_steps_end_with_their_last_picture(signatures):
+def test_rows_of_fewer_steps_repeat_their_last_image(signatures):
     data, rows = tf.constant([encoded(face) for face in FACES[:2]]), weights([1, 0, 0], [0, 0, 1])
     inputs = {"image": data, "exemplar": data[::-1], "weights": rows}
     found = signatures["interpolate"](**inputs, steps=tf.constant([2, 3]))["edited_bytes"].numpy()
@@ -140,7 +137,7 @@ def test_metadata(signatures, tiny_export):
 
 
 def test_requests_can_be_joined(signatures):
-    """As a batching server does: inputs joined along their first axes, outputs cut apart again."""
+    """A batching server concatenates inputs along their first axes and splits the outputs."""
     for name, one in warmup_inputs(SIZE, 3, (4, 4, 16)).items():
         alone = signatures[name](**one)
         joined = signatures[name](**{key: tf.concat([value] * 3, axis=0) for key, value in one.items()})
@@ -156,8 +153,8 @@ def test_requests_can_be_joined(signatures):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"image": [b"no picture"]}, "image: is no JPEG"),
-        ({"image": [], "exemplar": [], "weights": np.zeros((0, 3), np.float32)}, "image: must be one picture at least"),
+        ({"image": [b"no image"]}, "image: is not a JPEG"),
+        ({"image": [], "exemplar": [], "weights": np.zeros((0, 3), np.float32)}, "image: must hold at least one image"),
         ({"exemplar": [GOOD[:99]]}, r"exemplar(_\d+)?/map/"),
         ({"exemplar": [GOOD, GOOD]}, "exemplar: must be as many as image"),
         ({"weights": [[1.0, 0.0]]}, "weights: must have 3 columns"),
@@ -167,14 +164,11 @@ def test_requests_can_be_joined(signatures):
     ],
 )
 def test_wrong_inputs_of_swaps_are_named(signatures, changed, message):
-    inputs = {"image": [GOOD], "exemplar": [GOOD], "weights": [[1.0, 0.0, 0.0]], **changed}
+    given = {"image": [GOOD], "exemplar": [GOOD], "weights": [[1.0, 0.0, 0.0]], **changed}
+    types = {"weights": tf.float32}
+    inputs = {name: tf.constant(value, types.get(name, tf.string)) for name, value in given.items()}
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-        signatures["serving_default"](
-            **{
-                name: tf.constant(value, tf.float32 if name == "weights" else tf.string)
-                for name, value in inputs.items()
-            }
-        )
+        signatures["serving_default"](**inputs)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +185,7 @@ def test_wrong_inputs_of_swaps_are_named(signatures, changed, message):
         ("edit_with_code", {"code": tf.zeros([1, 4, 4, 8])}, r"code: must be \[..., 4, 4, 16\]"),
         ("edit_with_code", {"code": tf.fill([1, 4, 4, 16], float("inf"))}, "code: must be finite"),
         ("edit_with_code", {"image": tf.constant([GOOD, GOOD])}, "code: must be as many as image"),
-        ("edit_with_codes", {"codes": tf.zeros([1, 0, 4, 4, 16])}, "codes: must be .*, one at least"),
+        ("edit_with_codes", {"codes": tf.zeros([1, 0, 4, 4, 16])}, "codes: must be .*, at least one"),
         ("edit_with_codes", {"weights": tf.zeros([1, 3, 3])}, r"weights: must be \[N, M, n\]"),
         ("interpolate", {"steps": tf.constant([0])}, "steps: must be 1 to 64"),
         ("interpolate", {"steps": tf.constant([10**6])}, "steps: must be 1 to 64"),
@@ -199,28 +193,12 @@ def test_wrong_inputs_of_swaps_are_named(signatures, changed, message):
     ],
 )
 def test_wrong_inputs_are_named(signatures, name, inputs, message):
+    image, one, two = tf.constant([GOOD]), tf.zeros([1, 3]), tf.zeros([1, 2, 3])
     right = {
-        "edit": {
-            "images": tf.zeros([1, 32, 32, 3]),
-            "exemplars": tf.zeros([1, 2, 32, 32, 3]),
-            "weights": tf.zeros([1, 2, 3]),
-        },
-        "edit_with_code": {
-            "image": tf.constant([GOOD]),
-            "code": tf.zeros([1, 4, 4, 16]),
-            "weights": tf.zeros([1, 3]),
-        },
-        "interpolate": {
-            "image": tf.constant([GOOD]),
-            "exemplar": tf.constant([GOOD]),
-            "weights": tf.zeros([1, 3]),
-            "steps": tf.constant([2]),
-        },
-        "edit_with_codes": {
-            "image": tf.constant([GOOD]),
-            "codes": tf.zeros([1, 2, 4, 4, 16]),
-            "weights": tf.zeros([1, 2, 3]),
-        },
+        "edit": {"images": tf.zeros([1, 32, 32, 3]), "exemplars": tf.zeros([1, 2, 32, 32, 3]), "weights": two},
+        "edit_with_code": {"image": image, "code": tf.zeros([1, 4, 4, 16]), "weights": one},
+        "edit_with_codes": {"image": image, "codes": tf.zeros([1, 2, 4, 4, 16]), "weights": two},
+        "interpolate": {"image": image, "exemplar": image, "weights": one, "steps": tf.constant([2])},
     }[name]
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         signatures[name](**{**right, **inputs})

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from elegant_tf.data.similarity import Similarity, align, fit, paste, target_points, warp
 from elegant_tf.errors import UserError
 
-# Pupils, nose tip and mouth corners of the method's mean face at 256 px, worked out by hand from its formula.
+# Pupils, nose tip and mouth corners of the method's mean face at 256 px, calculated by hand from its formula.
 TARGETS = [(92.752, 105.785), (162.753, 105.623), (127.636, 153.075), (98.738, 190.744), (157.020, 190.195)]
 
 
@@ -31,15 +31,15 @@ def test_targets_at_256():
     st.tuples(st.floats(-500, 500), st.floats(-500, 500)),
 )
 def test_fit_finds_the_similarity_and_its_inverse(scale, angle, shift):
-    truth = Similarity(scale * complex(math.cos(angle), math.sin(angle)), complex(*shift))
+    expected = Similarity(scale * complex(math.cos(angle), math.sin(angle)), complex(*shift))
     points = target_points(100)
-    found = fit(points, truth.points(points))
-    np.testing.assert_allclose(found.points(points), truth.points(points), atol=1e-6)
+    found = fit(points, expected.points(points))
+    np.testing.assert_allclose(found.points(points), expected.points(points), atol=1e-6)
     np.testing.assert_allclose(found.inverse().points(found.points(points)), points, atol=1e-6)
 
 
 def test_fit_is_the_least_squares():
-    """No small change of the similarity is better."""
+    """Every small change of the similarity is worse."""
     random = np.random.default_rng(0)
     points = random.normal(size=(5, 2)) * 50
     targets = target_points(256)
@@ -83,7 +83,7 @@ def test_what_is_at_the_points_arrives_at_the_targets(scale, angle):
     np.testing.assert_allclose(similarity.points(points), target_points(128), atol=1e-6)
 
 
-def test_unmoved_pictures_stay():
+def test_unmoved_images_stay():
     image = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
     assert (warp(image, Similarity(1 + 0j, 0j), 30, 40) == image).all()
     assert (warp(image, Similarity(1 + 0j, -5 - 3j), 20, 30) == image[3:33, 5:25]).all()
@@ -116,6 +116,6 @@ def test_a_changed_face_goes_back_to_its_place():
 
 
 @pytest.mark.parametrize("points", [np.zeros((5, 2)), np.full((5, 2), np.nan), np.full((5, 2), np.inf)])
-def test_points_that_are_no_face(points):
+def test_points_that_are_not_a_face(points):
     with pytest.raises(UserError, match="landmarks"):
         fit(points, target_points(256))

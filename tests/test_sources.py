@@ -1,4 +1,4 @@
-"""The sources: a folder in CelebA's layout, with all that can be wrong in it, and the embedded faces."""
+"""The sources: a folder in CelebA's layout, with everything that can be wrong in it, and drawn faces."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from elegant_tf.data import faces
-from elegant_tf.data.sources import CelebASource, FacesSource, face_index, open_source
+from elegant_tf.config import DataConfig
 from elegant_tf.errors import UserError
 from elegant_tf.images import BadImage
+from elegant_tf.sources import open_collection, open_source
+from elegant_tf.synthetic import ATTRIBUTES, make_face
+from elegant_tf.synthetic.source import FacesSource, face_index
 
 NAMES = ("Bangs", "Male", "Smiling")
 LABELS = np.array([[0, 1, 0], [1, 0, 1], [0, 0, 1], [1, 1, 0], [1, 0, 0], [0, 1, 1]])
@@ -39,8 +41,13 @@ def celeba(tmp_path):
     return root
 
 
+def read(root, attributes=("Bangs",), size=32, split="train"):
+    return open_source(DataConfig(kind="celeba", data_dir=str(root)), attributes, size, split)
+
+
 def test_celeba_train_split(celeba):
-    source = CelebASource(celeba, ["Smiling", "Bangs"], 32)
+    source = read(celeba, ["Smiling", "Bangs"])
+    assert (source.name, source.image_size) == ("celeba", 32)
     assert source.attributes == ("Smiling", "Bangs")
     assert source.files == FILES[:4]
     assert source.labels.dtype == np.int8
@@ -53,25 +60,25 @@ def test_celeba_train_split(celeba):
 
 
 def test_celeba_other_splits(celeba):
-    source = CelebASource(celeba, ["Bangs"], 32, "validation")
+    source = read(celeba, split="validation")
     assert source.files == FILES[4:]
     np.testing.assert_allclose(source.load(1), 200.0, atol=2)
     with pytest.raises(UserError, match="puts no image in the test split"):
-        CelebASource(celeba, ["Bangs"], 32, "test")
+        read(celeba, split="test")
 
 
 def test_celeba_cuts_the_centred_square(celeba):
     pixels = np.full((218, 178, 3), 255, np.uint8)
     pixels[20:198] = 0  # the centred 178 × 178
     Image.fromarray(pixels).save(celeba / "img_align_celeba" / FILES[0], quality=100)
-    assert CelebASource(celeba, ["Bangs"], 64).load(0).max() < 40
+    assert read(celeba, size=64).load(0).max() < 40
 
 
 def test_celeba_without_partition_is_all_for_training(celeba):
     (celeba / "list_eval_partition.txt").unlink()
-    assert CelebASource(celeba, ["Bangs"], 32).files == FILES
+    assert read(celeba).files == FILES
     with pytest.raises(UserError, match="has no list_eval_partition"):
-        CelebASource(celeba, ["Bangs"], 32, "test")
+        read(celeba, split="test")
 
 
 @pytest.mark.parametrize("folder", ["images", "Img/img_align_celeba", "align_5p"])
@@ -81,39 +88,27 @@ def test_celeba_as_downloads_nest_it(celeba, folder):
     for name, home in (("list_attr_celeba.txt", "Anno"), ("list_eval_partition.txt", "Eval")):
         (celeba / home).mkdir()
         (celeba / name).rename(celeba / home / name)
-    source = CelebASource(celeba, ["Bangs"], 32)
+    source = read(celeba)
     assert source.files == FILES[:4]
     assert source.load(1).shape == (32, 32, 3)
 
 
-def test_celeba_ignores_what_is_no_image(celeba):
+def test_celeba_ignores_other_files(celeba):
     (celeba / "img_align_celeba" / "Thumbs.db").write_text("")
     (celeba / "img_align_celeba" / "notes.txt").write_text("")
-    assert len(CelebASource(celeba, ["Bangs"], 32).files) == 4
+    assert len(read(celeba).files) == 4
 
 
-def test_celeba_bad_picture_is_found_on_loading(celeba):
-    (celeba / "img_align_celeba" / FILES[2]).write_text("no picture")
-    source = CelebASource(celeba, ["Bangs"], 32)
+def test_celeba_bad_image_is_found_on_loading(celeba):
+    (celeba / "img_align_celeba" / FILES[2]).write_text("not an image")
+    source = read(celeba)
     with pytest.raises(BadImage, match=FILES[2]):
         source.load(2)
     assert source.load(3).shape == (32, 32, 3)
 
 
-def remove_folder(root):
-    shutil.rmtree(root)
-
-
-def remove_labels(root):
-    (root / "list_attr_celeba.txt").unlink()
-
-
-def remove_images_folder(root):
-    shutil.rmtree(root / "img_align_celeba")
-
-
 def empty_images_folder(root):
-    remove_images_folder(root)
+    shutil.rmtree(root / "img_align_celeba")
     (root / "img_align_celeba").mkdir()
 
 
@@ -122,40 +117,33 @@ def lose_images(root):
         (root / "img_align_celeba" / file).unlink()
 
 
-def lose_labels(root):
-    write_labels(root, FILES[:4], LABELS[:4])
-
-
-def lose_partition_lines(root):
-    (root / "list_eval_partition.txt").write_text("000001.jpg 0\n")
-
-
-def all_have_bangs(root):
-    write_labels(root, labels=np.maximum(LABELS, [1, 0, 0]))
-
-
-def none_in_split_has_bangs(root):
-    write_labels(root, labels=LABELS * ([[0, 1, 1]] * 4 + [[1, 1, 1]] * 2))
+NONE_IN_SPLIT_HAS_BANGS = LABELS * ([[0, 1, 1]] * 4 + [[1, 1, 1]] * 2)
 
 
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [
-        (remove_folder, ["--data_dir", "no such directory"]),
-        (remove_labels, ["--data_dir", "has no list_attr_celeba.txt"]),
-        (remove_images_folder, ["--data_dir", "img_align_celeba"]),
+        (shutil.rmtree, ["--data_dir", "no such directory"]),
+        (lambda root: (root / "list_attr_celeba.txt").unlink(), ["--data_dir", "has no list_attr_celeba.txt"]),
+        (lambda root: shutil.rmtree(root / "img_align_celeba"), ["--data_dir", "img_align_celeba"]),
         (empty_images_folder, ["img_align_celeba", "holds no images"]),
         (lose_images, ["lacks 5 of the 6 images", "000002.jpg, 000003.jpg, 000004.jpg, …"]),
-        (lose_labels, ["no labels for 2 of the 6 images", "(000005.jpg, 000006.jpg)"]),
-        (lose_partition_lines, ["list_eval_partition.txt", "no line for 5 of the 6"]),
-        (all_have_bangs, ["no image without Bangs among 4"]),
-        (none_in_split_has_bangs, ["no image with Bangs among 4"]),
+        (
+            lambda root: write_labels(root, FILES[:4], LABELS[:4]),
+            ["no labels for 2 of the 6 images", "(000005.jpg, 000006.jpg)"],
+        ),
+        (
+            lambda root: (root / "list_eval_partition.txt").write_text("000001.jpg 0\n"),
+            ["list_eval_partition.txt", "no line for 5 of the 6"],
+        ),
+        (lambda root: write_labels(root, labels=np.maximum(LABELS, [1, 0, 0])), ["no image without Bangs among 4"]),
+        (lambda root: write_labels(root, labels=NONE_IN_SPLIT_HAS_BANGS), ["no image with Bangs among 4"]),
     ],
 )
 def test_celeba_disorder_is_found_at_once(celeba, damage, expected):
     damage(celeba)
     with pytest.raises(UserError) as error:
-        CelebASource(celeba, ["Bangs"], 32)
+        read(celeba)
     for text in expected:
         assert text in str(error.value)
 
@@ -164,16 +152,16 @@ def test_celeba_polarities_are_the_splits_own(celeba):
     labels = LABELS.copy()
     labels[4:, 0] = 1
     write_labels(celeba, labels=labels)
-    assert CelebASource(celeba, ["Bangs"], 32).labels.sum() == 2
+    assert read(celeba).labels.sum() == 2
     with pytest.raises(UserError, match="validation split: no image without Bangs"):
-        CelebASource(celeba, ["Bangs"], 32, "validation")
+        read(celeba, split="validation")
 
 
 def test_celeba_unknown_attribute_and_split(celeba):
     with pytest.raises(UserError, match="did you mean Smiling"):
-        CelebASource(celeba, ["smile"], 32)
+        read(celeba, ["smile"])
     with pytest.raises(UserError, match="train, validation, test"):
-        CelebASource(celeba, ["Bangs"], 32, "dev")
+        read(celeba, split="dev")
 
 
 @pytest.fixture(scope="module")
@@ -185,9 +173,9 @@ def test_faces_source(drawn):
     assert drawn.attributes == ("Smiling", "Bangs")
     assert drawn.labels.shape == (24, 2)
     assert drawn.labels.dtype == np.int8
-    columns = [faces.ATTRIBUTES.index(name) for name in drawn.attributes]
+    columns = [ATTRIBUTES.index(name) for name in drawn.attributes]
     for index in (0, 7, 23):
-        face = faces.make_face(3, face_index("train", index))
+        face = make_face(3, face_index("train", index))
         assert (drawn.labels[index] == face.labels[columns]).all()
         assert (drawn.load(index) == face.draw(32)).all()
 
@@ -203,30 +191,29 @@ def test_splits_of_faces_are_disjoint(drawn):
     numbers = [{face_index(split, index) for index in range(1000)} for split in ("train", "validation", "test")]
     assert len(set.union(*numbers)) == 3000
     held_out = FacesSource(["Smiling"], 32, seed=3, count=24, split="test", workers=1)
-    pictures = {held_out.load(index).tobytes() for index in range(24)}
-    assert not pictures & {drawn.load(index).tobytes() for index in range(24)}
+    images = {held_out.load(index).tobytes() for index in range(24)}
+    assert not images & {drawn.load(index).tobytes() for index in range(24)}
 
 
 def test_faces_source_mistakes():
     with pytest.raises(UserError, match="unknown attribute 'Male'") as error:
         FacesSource(["Male"], 32, seed=0, count=8)
-    assert ", ".join(faces.ATTRIBUTES) in str(error.value)
+    assert ", ".join(ATTRIBUTES) in str(error.value)
     with pytest.raises(UserError, match="1 faces of seed 0"):
         FacesSource(["Smiling"], 32, seed=0, count=1)
     with pytest.raises(UserError, match="unknown split"):
         FacesSource(["Smiling"], 32, seed=0, count=8, split="dev")
 
 
-def test_open_source_picks_by_name(celeba):
-    drawn = open_source("faces", "", ["Bangs"], 32, seed=3, count=24, workers=1)
-    read = open_source("celeba", celeba, ["Bangs"], 32, split="validation")
-    assert (drawn.name, len(drawn.labels)) == ("faces", 24)
-    assert (read.name, len(read.labels)) == ("celeba", 2)
-    assert drawn.image_size == read.image_size == 32
+def test_open_source_draws_faces():
+    source = open_source(DataConfig(faces_count=24), ["Smiling", "Bangs"], 32, "test", seed=3)
+    again = FacesSource(["Smiling", "Bangs"], 32, seed=3, count=24, split="test", workers=1)
+    assert (source.name, source.attributes, source.image_size) == ("faces", ("Smiling", "Bangs"), 32)
+    assert (source.images == again.images).all()
 
 
-def test_open_source_mistakes():
-    with pytest.raises(UserError, match="--data=celebs: expected faces or celeba"):
-        open_source("celebs", "", ["Bangs"], 32)
-    with pytest.raises(UserError, match="needs --data_dir"):
-        open_source("celeba", "", ["Bangs"], 32)
+def test_open_collection_mistakes():
+    with pytest.raises(UserError, match="--data=celebs: expected celeba, celeba_hq, tfds, folder, records"):
+        open_collection("celebs", "somewhere")
+    with pytest.raises(UserError, match="--data=celeba needs --data_dir"):
+        open_collection("celeba", "")

@@ -1,4 +1,4 @@
-"""A user's own pictures and table, as spreadsheets and people write them."""
+"""A user's own images and table, as spreadsheets and people write them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from elegant_tf.data.collection import CollectionSource
 from elegant_tf.data.landmarks import COLUMNS
-from elegant_tf.data.sources import open_source
 from elegant_tf.data.table_folder import open_table_folder, read_table
 from elegant_tf.errors import UserError
 
@@ -46,7 +46,7 @@ VARIANTS = {
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_tables_of_all_kinds(folder, variant):
-    source = open_source("folder", write(folder, VARIANTS[variant]), ["Fat", "Striped"], 32)
+    source = CollectionSource(open_table_folder(write(folder, VARIANTS[variant])), ["Fat", "Striped"], 32, "train")
     assert source.files == FILES
     assert source.labels.tolist() == [[0, 1], [1, 0], [1, 1], [0, 0]]
     np.testing.assert_allclose(source.load(3), 180, atol=2)
@@ -85,15 +85,15 @@ def test_a_table_elsewhere(folder, tmp_path):
     assert open_table_folder(folder, tmp_path / "mine.csv").table.files == FILES
 
 
-def test_missing_pictures_and_rows_are_named(folder):
+def test_missing_images_and_rows_are_named(folder):
     write(folder, PLAIN.replace("b.png", "gone.png"))
     collection = open_table_folder(folder)
     assert (collection.missing, collection.unlabelled) == (("gone.png",), ("b.png",))
     with pytest.raises(UserError, match=r"lacks 1 of the 4 images in .*labels.csv \(gone.png\)"):
-        open_source("folder", folder, ["Fat"], 32)
+        collection.check_agreement()
     write(folder, PLAIN.replace("b.png,0,1\n", ""))
     with pytest.raises(UserError, match=r"no labels for 1 of the 4 images .*\(b.png\)"):
-        open_source("folder", folder, ["Fat"], 32)
+        open_table_folder(folder).check_agreement()
 
 
 def test_links_in_circles_are_not_followed(folder):
@@ -130,7 +130,7 @@ def test_malformed_tables_name_file_and_line(folder, text, expected):
 
 
 def test_which_table(folder, tmp_path):
-    with pytest.raises(UserError, match="found none: say --labels_file"):
+    with pytest.raises(UserError, match="found none: name it with --labels_file"):
         open_table_folder(folder)
     write(write(folder, PLAIN), PLAIN, "more.csv")
     with pytest.raises(UserError, match=r"found labels.csv, more.csv"):
@@ -145,7 +145,7 @@ def test_which_table(folder, tmp_path):
         open_table_folder(tmp_path / "none")
 
 
-def test_a_folder_without_pictures(tmp_path):
+def test_a_folder_without_images(tmp_path):
     with pytest.raises(UserError, match="holds no images"):
         open_table_folder(write(tmp_path, PLAIN))
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
 from elegant_tf.data.attributes import CELEBA_ATTRIBUTES
-from elegant_tf.data.faces import make_face
-from elegant_tf.data.faces.celeba import celeba_labels
+from elegant_tf.data.collection import CollectionSource
 from elegant_tf.data.landmarks import COLUMNS
-from elegant_tf.data.sources import open_collection, open_source
-from elegant_tf.data.tfds_celeba import MANUAL_FILES
+from elegant_tf.data.tfds_celeba import MANUAL_FILES, open_tfds
 from elegant_tf.errors import UserError
+from elegant_tf.synthetic import make_face
+from elegant_tf.synthetic.celeba import celeba_labels
 
 tfds = pytest.importorskip("tensorflow_datasets")
 
@@ -39,13 +41,13 @@ class DrawnCelebA(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _generate_examples(self, split):
         for number in range(COUNTS[split]):
             face = make_face(len(split), number)
-            picture = np.zeros((218, 178, 3), np.uint8)
-            picture[20:198] = face.draw(178)
+            image = np.zeros((218, 178, 3), np.uint8)
+            image[20:198] = face.draw(178)
             points = np.rint(face.landmarks(178) + [0, 20]).astype(int).ravel().tolist()
             yield (
                 f"{number:06d}.jpg",
                 {
-                    "image": picture,
+                    "image": image,
                     "landmarks": dict(zip(COLUMNS, points, strict=True)),
                     "attributes": dict(zip(CELEBA_ATTRIBUTES, (celeba_labels(face) > 0).tolist(), strict=True)),
                     "identity": {"Identity_No": number},
@@ -62,23 +64,23 @@ def prepared(tmp_path_factory):
 
 @pytest.mark.parametrize("inner", ["", "celeb_a", "celeb_a/2.1.0"])
 def test_a_prepared_directory(prepared, inner):
-    collection = open_collection("tfds", prepared / inner)
+    collection = open_tfds(prepared / inner)
     assert collection.table.names == CELEBA_ATTRIBUTES
     assert np.bincount(collection.splits).tolist() == list(COUNTS.values())
     assert collection.landmarks.shape == (20, 5, 2)
     assert collection.variant == "aligned"
 
 
-def test_every_example_has_its_own_picture_labels_and_landmarks(prepared):
+def test_every_example_has_its_own_image_labels_and_landmarks(prepared):
     """Whatever order TensorFlow Datasets wrote them in."""
-    collection = open_collection("tfds", prepared)
+    collection = open_tfds(prepared)
     faces = [make_face(len(split), number) for split, count in COUNTS.items() for number in range(count)]
-    pictures = np.stack([face.draw(178) for face in faces]).astype(int)
+    images = np.stack([face.draw(178) for face in faces]).astype(int)
     found = set()
     for row in range(20):
-        picture = collection.read(row)
-        assert picture.shape == (218, 178, 3)
-        nearest = int(abs(pictures - picture[20:198]).mean(axis=(1, 2, 3)).argmin())
+        image = collection.read(row)
+        assert image.shape == (218, 178, 3)
+        nearest = int(abs(images - image[20:198]).mean(axis=(1, 2, 3)).argmin())
         face = faces[nearest]
         found.add(nearest)
         assert (collection.table.labels[row] == (celeba_labels(face) > 0)).all()
@@ -87,40 +89,38 @@ def test_every_example_has_its_own_picture_labels_and_landmarks(prepared):
     assert len(found) == 20
 
 
-def test_it_trains_like_any_source(prepared):
-    source = open_source("tfds", prepared, ["Smiling", "Bangs"], 32, split="train")
+def test_it_is_a_collection_like_any_other(prepared):
+    source = CollectionSource(open_tfds(prepared), ["Smiling", "Bangs"], 32, "train")
     assert source.labels.shape == (12, 2)
     assert source.load(3).shape == (32, 32, 3)
 
 
 def test_a_damaged_record_is_named(prepared, tmp_path):
-    import shutil
-
     shutil.copytree(prepared, tmp_path / "copy")
     shard = next((tmp_path / "copy").rglob("*test*tfrecord*"))
     content = shard.read_bytes()
     shard.write_bytes(content[:-3])
     with pytest.raises(UserError, match="damaged or cut short"):
-        open_collection("tfds", tmp_path / "copy")
+        open_tfds(tmp_path / "copy")
     shard.write_bytes(content[: len(content) // 2] + bytes(40) + content[len(content) // 2 + 40 :])
     with pytest.raises(UserError, match="cannot be read"):
-        open_collection("tfds", tmp_path / "copy")
+        open_tfds(tmp_path / "copy")
 
 
 def test_nothing_there_names_the_files_to_put_there(tmp_path):
     with pytest.raises(UserError, match=r"neither a prepared celeb_a nor .*identity_CelebA.txt"):
-        open_collection("tfds", tmp_path)
+        open_tfds(tmp_path)
 
 
 def test_manual_files_that_are_not_celebas_are_refused(tmp_path):
-    """Its checksums tell; nothing is downloaded where files are in place."""
+    """Their checksums differ. Nothing is downloaded if the files are there."""
     for name in MANUAL_FILES:
         (tmp_path / name).write_text("no")
     with pytest.raises(UserError, match="TensorFlow Datasets cannot make celeb_a of it"):
-        open_collection("tfds", tmp_path)
+        open_tfds(tmp_path)
 
 
 def test_an_unreadable_directory(tmp_path):
     (tmp_path / "dataset_info.json").write_text("{")
     with pytest.raises(UserError, match="TensorFlow Datasets cannot read it"):
-        open_collection("tfds", tmp_path)
+        open_tfds(tmp_path)

@@ -6,13 +6,13 @@ import sys
 import numpy as np
 import pytest
 
-from elegant_tf.cli import main
-from elegant_tf.config import Config
-from elegant_tf.data.faces import make_face
+from elegant_tf.cli.main import main
 from elegant_tf.editor import Editor
 from elegant_tf.errors import UserError
 from elegant_tf.export import tflite
 from elegant_tf.images import to_float, to_uint8
+from elegant_tf.rundir import read_model
+from elegant_tf.synthetic import make_face
 
 SIZE = 32
 
@@ -28,7 +28,13 @@ def written(litert, tiny_run, tmp_path_factory):
     return out, tflite.export_tflite(tiny_run, out, pairs=12)
 
 
-def test_without_litert_it_says_what_to_install(tiny_run, tmp_path, monkeypatch):
+def faces():
+    """Two drawn faces, and the same as inputs of a signature."""
+    drawn = [make_face(5, index).draw(SIZE) for index in range(2)]
+    return drawn, [to_float(face)[None] for face in drawn]
+
+
+def test_without_litert_it_names_the_package_to_install(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     with pytest.raises(UserError, match=r"pip install 'elegant-tf\[tflite\]'"):
         tflite.export_tflite(tiny_run, tmp_path / "out")
@@ -57,11 +63,10 @@ def test_a_file_edits_as_the_editor(written, litert, tiny_run, kind):
     out, _ = written
     interpreter = litert.Interpreter(model_path=str(out / f"elegant_{kind}.tflite"))
     assert set(interpreter.get_signature_list()) == {"swap", "encode", "edit_with_code"}
-    pictures = [make_face(5, index).draw(SIZE) for index in range(2)]
-    image, exemplar = (to_float(picture)[None] for picture in pictures)
+    drawn, (image, exemplar) = faces()
     weights = np.array([[0, 1, 0.5]], np.float32)
     swapped = interpreter.get_signature_runner("swap")(image=image, exemplar=exemplar, weights=weights)["edited"]
-    expected = Editor.load(tiny_run).swap(*pictures, ["Bangs", "Smiling"], [1, 0.5]).astype(int)
+    expected = Editor.load(tiny_run).swap(*drawn, ["Bangs", "Smiling"], [1, 0.5]).astype(int)
     allowed = 1 if kind == "float32" else 3
     assert np.abs(to_uint8(swapped)[0] - expected).max() <= allowed
     code = interpreter.get_signature_runner("encode")(image=exemplar)["code"]
@@ -69,16 +74,15 @@ def test_a_file_edits_as_the_editor(written, litert, tiny_run, kind):
     np.testing.assert_allclose(edit(image=image, code=code, weights=weights)["edited"], swapped, atol=1e-2)
 
 
-def test_a_run_that_mirrors(litert, mirroring_run, tmp_path):
-    tflite.export_tflite(mirroring_run, tmp_path / "out", ["float32"], pairs=2)
+def test_flip_tta(litert, flipping_run, tmp_path):
+    tflite.export_tflite(flipping_run, tmp_path / "out", ["float32"], pairs=2)
     interpreter = litert.Interpreter(model_path=str(tmp_path / "out" / "elegant_float32.tflite"))
-    pictures = [make_face(5, index).draw(SIZE) for index in range(2)]
-    image, exemplar = (to_float(picture)[None] for picture in pictures)
+    drawn, (image, exemplar) = faces()
     code = interpreter.get_signature_runner("encode")(image=exemplar)["code"]
     assert code.shape == (1, 8, 4, 16)
     edit = interpreter.get_signature_runner("edit_with_code")
     edited = edit(image=image, code=code, weights=np.array([[0, 1, 0]], np.float32))["edited"]
-    expected = Editor.load(mirroring_run).swap(*pictures, ["Bangs"]).astype(int)
+    expected = Editor.load(flipping_run).swap(*drawn, ["Bangs"]).astype(int)
     assert np.abs(to_uint8(edited)[0] - expected).max() <= 1
 
 
@@ -86,7 +90,7 @@ def test_metadata_travels_in_the_file(written, tiny_run):
     out, _ = written
     for kind in tflite.KINDS:
         found = tflite.read_metadata(out / f"elegant_{kind}.tflite")
-        assert found["attributes"] == list(Config.load(tiny_run).attributes)
+        assert found["attributes"] == list(read_model(tiny_run).attributes)
         assert (found["image_size"], found["value_range"], found["step"]) == (SIZE, [-1.0, 1.0], 4)
 
 

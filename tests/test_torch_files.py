@@ -38,7 +38,7 @@ def assert_holds_values(found):
 
 
 class Code:
-    """What a malicious file is made of: unpickling it runs a command."""
+    """The content of a malicious file: unpickling it runs a command."""
 
     def __init__(self, marker):
         self.marker = str(marker)
@@ -118,7 +118,7 @@ def test_code_in_a_file_is_not_run(torch, tmp_path, form):
     with pytest.raises(UserError, match="cannot be read as PyTorch weights"):
         torch_files.read_state_dict(path)
     assert not marker.exists()
-    if form in ("zip", "legacy"):  # The file is what it claims: it runs for whoever trusts it.
+    if form in ("zip", "legacy"):  # The file is really malicious: loading it without protection runs the code.
         torch.load(path, weights_only=False)
         assert marker.exists()
 
@@ -138,17 +138,17 @@ def test_other_things_than_state_dicts_are_refused(torch, tmp_path, kind):
 
 @pytest.fixture(scope="module")
 def files(torch, tmp_path_factory):
-    """The bytes of good files, by format, and a path to spoil them at."""
+    """The bytes of valid files, by format, and a path for damaged ones."""
     import legacy_torch
 
     folder = tmp_path_factory.mktemp("fuzzed")
     torch.save(tensors(torch), folder / "zip")
     legacy_torch.save(folder / "legacy", VALUES)
-    return {name: (folder / name).read_bytes() for name in ("zip", "legacy")}, folder / "spoilt.pth"
+    return {name: (folder / name).read_bytes() for name in ("zip", "legacy")}, folder / "damaged.pth"
 
 
 def read_or_refuse(path):
-    """Whatever the bytes are: tensors by name, or a UserError."""
+    """Reading arbitrary bytes yields tensors by name or raises UserError."""
     try:
         found = torch_files.read_state_dict(path)
     except UserError:
@@ -167,7 +167,7 @@ def test_truncated_files(files, form, share):
 
 @settings(max_examples=150)
 @given(form=st.sampled_from(["zip", "legacy"]), flips=st.lists(st.tuples(st.floats(0, 0.999), st.integers(1, 255))))
-def test_spoilt_bytes(files, form, flips):
+def test_damaged_bytes(files, form, flips):
     contents, path = files
     data = bytearray(contents[form])
     for share, flip in flips:
@@ -202,14 +202,14 @@ def test_everything_wrong_is_listed(torch):
 @pytest.mark.parametrize("kind", ["int", "sparse", "meta", "too large", "complex"])
 def test_unusual_tensors_are_refused(torch, kind):
     ones = torch.ones(4)
-    spoilt = {
+    unusual = {
         "int": ones.int(),
         "sparse": ones.to_sparse(),
         "meta": ones.to("meta"),
         "too large": ones.double() * 1e300,
         "complex": ones.to(torch.complex64),
     }[kind]
-    problems = torch_files.check_state_dict({**tensors(torch), "main.0.0.bias": spoilt}, SHAPES)
+    problems = torch_files.check_state_dict({**tensors(torch), "main.0.0.bias": unusual}, SHAPES)
     assert len(problems) == 1
     assert problems[0].startswith("main.0.0.bias")
 
@@ -243,5 +243,17 @@ def test_existing_files_stay(torch, tmp_path):
 
 def test_an_output_that_cannot_be_written(torch, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="cannot be written"):
+    with pytest.raises(UserError, match=r"file/Enc_iter_000012.pth: cannot be written"):
         torch_files.write_state_dicts(tmp_path / "file", 12, {"Enc": VALUES})
+
+
+def test_no_file_appears_unless_all_can_be_written(torch, tmp_path, monkeypatch):
+    def fill_the_disk(tensors, file, save=torch.save):
+        if len(list(tmp_path.iterdir())) == 2:
+            raise OSError(28, "No space left on device")
+        save(tensors, file)
+
+    monkeypatch.setattr(torch, "save", fill_the_disk)
+    with pytest.raises(UserError, match=r"Dec_iter_000012.pth: cannot be written: No space left on device"):
+        torch_files.write_state_dicts(tmp_path, 12, {"Enc": VALUES, "Dec": VALUES})
+    assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Runs made of the authors' files, and back, against the plain PyTorch program of `benchmarks/`."""
+"""Runs made from the authors' files and back, against the plain PyTorch program of `benchmarks/`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from elegant_tf.cli import main
+from elegant_tf.cli.main import main
 from elegant_tf.config import Config
 from elegant_tf.editor import Editor
 from elegant_tf.errors import UserError
 from elegant_tf.export.torch_files import NETWORKS, file_name
 from elegant_tf.export.torch_runs import export_run, import_run
+from elegant_tf.rundir import read_config, write_config
+from elegant_tf.runs import pack
+from elegant_tf.training.build import make_learner
 from elegant_tf.training.checkpoint import Checkpoints
-from elegant_tf.training.step import Learner
 
 torch = pytest.importorskip("torch")
 
@@ -68,9 +70,9 @@ def command(folder: Path, run: Path, *options: str) -> int:
 
 
 def test_the_plain_program_is_the_authors():
-    """Its values are those measured of the authors' program, so what agrees with it agrees with theirs.
+    """Its values are those measured of the authors' program, so agreeing with it is agreeing with theirs.
 
-    In float64, as the losses were measured (the images in float32): how exact a float32 convolution is depends on
+    In float64, as the losses were measured (the images in float32): the rounding of a float32 convolution depends on
     the processor.
     """
     for count in authors.COUNTS:
@@ -109,7 +111,7 @@ def test_an_imported_run_swaps_as_theirs_does(tmp_path, size, width, count):
 
 def test_forward_at_128_pixels(tmp_path):
     program, names = plain(2, 128, 64), ("a", "b")
-    learner = Learner(config(names, 128, 64))
+    learner = make_learner(config(names, 128, 64))
     ours.assign_initial_weights(learner)
     a, b = np.random.RandomState(1).uniform(-1, 1, (2, 2, 128, 128, 3)).astype(np.float32)
     labels = tf.zeros([2, 2])
@@ -130,13 +132,12 @@ def test_an_imported_run_trains_on_as_theirs_does(tmp_path, size, width, count):
     program = plain(count, size, width)
     setup = config([f"attribute {index}" for index in range(count)], size, width)
     import_run(write(program, tmp_path / "theirs"), STEP, setup, tmp_path / "run")
-    learner = Learner(setup)
+    learner = make_learner(setup)
     Checkpoints(learner, tmp_path / "run", 1).restore()
     assert int(learner.updates) == STEP * count
     for update in range(2):
-        batch = tiny.batch(setup, update) | {"attribute": tf.fill([setup.batch_size], update)}
-        batch["y_a"] = batch["y_a"].numpy()
-        batch["y_b"] = batch["y_b"].numpy()
+        batch = tiny.batch(setup, update) | {"attribute": tf.fill([setup.data.batch_size], update)}
+        batch |= {name: batch[name].numpy() for name in ("y_a", "y_b")}
         batch["y_a"][:, update], batch["y_b"][:, update] = 1, 0
         found = learner.update(batch)
         a, b = (torch.from_numpy(batch[name].numpy().transpose(0, 3, 1, 2)) for name in "ab")
@@ -151,7 +152,7 @@ def test_the_command_and_the_training_it_proposes(theirs, tmp_path, capsys):
     assert command(theirs, run) == 0
     first, second = capsys.readouterr().out.splitlines()
     assert first == f"{run}: Enc, Dec, D1, D2 of step 7"
-    words = shlex.split(second.removeprefix("to train on:  python"))
+    words = ["-m", "elegant_tf", *shlex.split(second.removeprefix("to resume training:  elegant-tf "))]
     words[words.index("--data=celeba") : words.index("--data_dir=DIR") + 1] = ["--faces_count=64"]
     done = commands.run([*words, "--steps=8", "--sample_every=0"])
     assert done.returncode == 2
@@ -167,7 +168,7 @@ def test_without_discriminators(tmp_path, capsys):
     folder = write(plain(), tmp_path / "theirs", NETWORKS[:2])
     assert command(folder, tmp_path / "run") == 0
     assert "without D1 and D2" in capsys.readouterr().out
-    learner = Learner(config())
+    learner = make_learner(config())
     assert Checkpoints(learner, tmp_path / "run", 1).restore()
     assert np.std(learner.discriminator.full.dense.kernel.numpy()) == pytest.approx(0.02, rel=0.5)
 
@@ -189,40 +190,45 @@ def test_exports_what_the_run_edits_with(tmp_path, tiny_run):
     paths, discriminators = export_run(tiny_run, tmp_path / "out")
     assert discriminators
     assert paths[0].name == "Enc_iter_000004.pth"
-    setup = Config.load(tiny_run)
-    import_run(tmp_path / "out", 4, config(setup.attributes, 32, 4, depth=3), tmp_path / "run")
+    setup = config(read_config(tiny_run).model.attributes, 32, 4, depth=3)
+    import_run(tmp_path / "out", 4, setup, tmp_path / "run")
     image, exemplar = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
-    pictures = [Editor.load(run).swap(image, exemplar, ["Bangs"]) for run in (tiny_run, tmp_path / "run")]
-    np.testing.assert_array_equal(*pictures)
+    edited = [Editor.load(run).swap(image, exemplar, ["Bangs"]) for run in (tiny_run, tmp_path / "run")]
+    np.testing.assert_array_equal(*edited)
+
+
+def test_packed_runs_have_no_discriminators(tmp_path, tiny_run):
+    pack(tiny_run, tmp_path / "packed")
+    paths, discriminators = export_run(tmp_path / "packed", tmp_path / "out")
+    assert ([path.name for path in paths], discriminators) == (["Enc_iter_000004.pth", "Dec_iter_000004.pth"], False)
 
 
 def test_projection_discriminators_stay_behind(tmp_path, capsys):
     setup = config(conditioning="projection")
-    setup_dir = tmp_path / "run"
-    setup_dir.mkdir()
-    setup.save(setup_dir)
-    Checkpoints(Learner(setup), setup_dir, 1).save(3)
-    assert main(["export-torch", "--run", str(setup_dir), "--out", str(tmp_path / "out")]) == 0
+    write_config(setup, tmp_path / "run")
+    Checkpoints(make_learner(setup), tmp_path / "run", 1).save(3)
+    assert main(["export-torch", "--run", str(tmp_path / "run"), "--out", str(tmp_path / "out")]) == 0
     assert "without D1 and D2" in capsys.readouterr().out
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["Dec_iter_000003.pth", "Enc_iter_000003.pth"]
 
 
-def refused(folder, tmp_path, capsys) -> str:
+def refused(folder: Path) -> str:
     """The message of an import that must leave nothing behind."""
-    before = sorted(tmp_path.iterdir())
-    assert command(folder, tmp_path / "run") == 2
-    assert sorted(tmp_path.iterdir()) == before
-    return capsys.readouterr().err
+    before = sorted(folder.parent.rglob("*"))
+    with pytest.raises(UserError) as caught:
+        import_run(folder, STEP, config(), folder.parent / "run")
+    assert sorted(folder.parent.rglob("*")) == before
+    return str(caught.value)
 
 
-def test_everything_wrong_in_all_files_is_listed(theirs, tmp_path, capsys):
+def test_everything_wrong_in_all_files_is_listed(theirs):
     encoder = torch.load(theirs / file_name("Enc", STEP), weights_only=True)
     del encoder["main.2.1.alpha"]
     encoder["main.0.0.bias"][1] = float("inf")
     torch.save(encoder, theirs / file_name("Enc", STEP))
     torch.save(plain(len(NAMES), 64).D1.state_dict(), theirs / file_name("D1", STEP))
     (theirs / file_name("Dec", STEP)).write_text("not found")
-    message = refused(theirs, tmp_path, capsys)
+    message = refused(theirs)
     for part in (
         "Enc_iter_000007.pth: lacks main.2.1.alpha [1]",
         "Enc_iter_000007.pth: main.0.0.bias holds values that are not finite",
@@ -234,30 +240,30 @@ def test_everything_wrong_in_all_files_is_listed(theirs, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.99])
-def test_truncated_files_leave_nothing(theirs, tmp_path, capsys, share):
+def test_truncated_files_leave_nothing(theirs, share):
     path = theirs / file_name("D2", STEP)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    assert "D2_iter_000007.pth cannot be read" in refused(theirs, tmp_path, capsys)
+    assert "D2_iter_000007.pth cannot be read" in refused(theirs)
 
 
-def test_code_in_a_file_leaves_nothing(theirs, tmp_path, capsys):
+def test_code_in_a_file_leaves_nothing(theirs, tmp_path):
     class Code:
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "ran"),)
 
     torch.save({"main.0.0.weight": Code()}, theirs / file_name("Enc", STEP))
-    assert "Enc_iter_000007.pth cannot be read" in refused(theirs, tmp_path, capsys)
+    assert "Enc_iter_000007.pth cannot be read" in refused(theirs)
 
 
-def test_missing_step_names_those_there(theirs, tmp_path, capsys):
+def test_missing_step_names_those_there(theirs):
     (theirs / file_name("Enc", STEP)).rename(theirs / file_name("Enc", 9))
-    assert "lacks Enc_iter_000007.pth; it has step 9" in refused(theirs, tmp_path, capsys)
+    assert "lacks Enc_iter_000007.pth; it has step 9" in refused(theirs)
 
 
-def test_an_existing_run_stays(theirs, tmp_path, capsys):
+def test_an_existing_run_stays(theirs, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").write_text("mine")
-    assert "exists already" in refused(theirs, tmp_path, capsys)
+    assert "exists already" in refused(theirs)
 
 
 @pytest.mark.parametrize(
@@ -274,9 +280,9 @@ def test_wrong_options(theirs, tmp_path, capsys, options, message):
     assert message in capsys.readouterr().err
 
 
-def test_without_pytorch_the_command_says_what_to_install(theirs, tmp_path, capsys, monkeypatch):
+def test_without_pytorch_it_names_the_package_to_install(theirs, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    assert "pip install 'elegant-tf[torch]'" in refused(theirs, tmp_path, capsys)
+    assert "pip install 'elegant-tf[torch]'" in refused(theirs)
 
 
 def test_a_run_directory_that_cannot_be_made(theirs, tmp_path):

@@ -6,17 +6,17 @@ import shutil
 import signal
 import threading
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
 
-from elegant_tf.cli import main
-from elegant_tf.config import CONFIG_FILE, Config
 from elegant_tf.errors import UserError
 from elegant_tf.images import read_image
+from elegant_tf.rundir import CHECKPOINT_DIR, CONFIG_FILE, read_config
+from elegant_tf.runs import load_generator, pack
 from elegant_tf.training import trainer as trainer_module
-from elegant_tf.training.checkpoint import CHECKPOINT_DIR, load_editing_generator
 from elegant_tf.training.summary import METRICS_FILE
 from elegant_tf.training.trainer import Trainer, check_run_dir
 
@@ -45,7 +45,7 @@ def run(tmp_path_factory):
 def test_a_run_directory_has_everything(run):
     assert run.step == 4
     assert not run.interrupted
-    assert Config.load(run.run_dir) == run.config
+    assert read_config(run.run_dir) == run.config
     assert checkpoints(run.run_dir) == ["step-2", "step-4"]
     assert [row["step"] for row in rows(run.run_dir)] == [1, 2, 3, 4]
     assert list((run.run_dir / "summaries").glob("events.*"))
@@ -83,42 +83,30 @@ def test_training_goes_on_to_a_later_step(run, tmp_path):
     first, second = (tf.train.load_checkpoint(str(path / CHECKPOINT_DIR)) for path in (run.run_dir, tmp_path))
     assert set(first.get_variable_to_shape_map()) == set(second.get_variable_to_shape_map())
     for name in first.get_variable_to_shape_map():
-        if name.startswith("learner/generator/"):
+        if name.startswith("learner/generator_variables/"):
             np.testing.assert_allclose(first.get_tensor(name), second.get_tensor(name), atol=1e-4, err_msg=name)
 
 
-def test_a_run_with_right_answers_goes_on_with_the_next_ones(tmp_path):
-    options = {"truth_weight": 10.0, "truth_updates": 2, "flip": True, "exchange_share": 0.5}
-    whole = train(tmp_path / "whole", steps=4, **options)
-    train(tmp_path / "parts", steps=2, **options)
-    parts = train(tmp_path / "parts", steps=4, **options)
-    assert all(row["truth"] > 0 for row in rows(whole.run_dir))
-    for one, other in zip(rows(whole.run_dir), rows(parts.run_dir), strict=True):
-        assert one["truth"] == pytest.approx(other["truth"], rel=1e-4)
-
-
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_run_begins_with_the_generator_of_another(run, tmp_path, packed):
+def test_a_run_starts_from_the_generator_of_another(run, tmp_path, packed):
     start = run.run_dir
     if packed:
         start = tmp_path / "small"
-        assert main(["pack", "--run", str(run.run_dir), "--out", str(start)]) == 0
+        pack(run.run_dir, start)
     options = {"start_from": str(start), "learning_rate": 1e-12, "weight_decay": 0.0}
     for further in ({}, {"image_size": 64, "ema_half_life": 2.0, "precision": "mixed_bfloat16"}):
         begun = train(tmp_path / f"begun{len(further)}", **options, **further)
-        wanted, found = (
-            load_editing_generator(trainer.config, trainer.run_dir)[0].get_weights() for trainer in (run, begun)
-        )
+        wanted, found = (load_generator(trainer.run_dir)[0].get_weights() for trainer in (run, begun))
         for mine, its in zip(found, wanted, strict=True):
             np.testing.assert_allclose(mine, its, rtol=1e-3, atol=1e-6)
 
 
-def test_a_run_that_was_begun_does_not_need_its_beginning_any_more(run, tmp_path):
+def test_a_started_run_no_longer_needs_its_start(run, tmp_path):
     start = tmp_path / "start"
     shutil.copytree(run.run_dir, start)
     begun = train(tmp_path / "begun", start_from=str(start), steps=2)
-    assert main(["pack", "--run", str(begun.run_dir), "--out", str(tmp_path / "small")]) == 0
-    assert Config.load(tmp_path / "small").start_from == ""
+    pack(begun.run_dir, tmp_path / "small")
+    assert read_config(tmp_path / "small").run.start_from == ""
     shutil.rmtree(start)
     assert train(begun.run_dir, start_from=str(start), steps=3).step == 3
 
@@ -131,7 +119,7 @@ def test_a_run_that_was_begun_does_not_need_its_beginning_any_more(run, tmp_path
         ({"start_from": "nowhere"}, "nowhere is not a run directory"),
     ],
 )
-def test_a_beginning_that_does_not_fit_is_refused(run, tmp_path, overrides, reason):
+def test_a_start_that_does_not_fit_is_refused(run, tmp_path, overrides, reason):
     fields = {"start_from": str(run.run_dir), **overrides}
     with pytest.raises(UserError, match=f"--start_from={fields['start_from']}: .*{reason}"):
         Trainer(tiny.config(**fields), tmp_path / "begun")
@@ -193,7 +181,7 @@ def test_a_weight_that_is_not_finite_is_never_saved(tmp_path):
     for path in (tmp_path / CHECKPOINT_DIR).glob("*.index"):
         reader = tf.train.load_checkpoint(str(path.with_suffix("")))
         for name in reader.get_variable_to_shape_map():
-            if name.startswith(("learner/generator/", "learner/discriminator/")):
+            if name.startswith(("learner/generator_variables", "learner/discriminator_variables")):
                 assert np.isfinite(reader.get_tensor(name)).all(), name
 
 
@@ -232,3 +220,36 @@ def test_calls_end_where_something_is_due(monkeypatch, tmp_path):
     train(tmp_path, steps=7, checkpoint_every=5, log_every=4)
     assert [row["step"] for row in rows(tmp_path)] == [4, 7]
     assert checkpoints(tmp_path) == ["step-5", "step-7"]
+
+
+def test_an_evaluator_is_called_when_due(tmp_path):
+    seen = []
+
+    def evaluator(generator):
+        seen.append(generator)
+        return {"realised": 0.5}
+
+    with pytest.raises(UserError, match="--evaluate_every=2: needs an evaluator"):
+        Trainer(tiny.config(evaluate_every=2), tmp_path)
+    trainer = Trainer(tiny.config(evaluate_every=2), tmp_path, evaluator=evaluator)
+    trainer.train()
+    assert seen == [trainer.learner.editing_generator] * 2
+    lines = (tmp_path / "evaluations.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [{"step": step, "realised": 0.5} for step in (2, 4)]
+
+
+def test_any_keras_optimizer_trains_and_resumes(tmp_path):
+    def trained(steps, run_dir):
+        optimizers = keras.optimizers.Lion(1e-3), keras.optimizers.RMSprop(1e-3)
+        trainer = Trainer(
+            tiny.config(steps=steps), run_dir, generator_optimizer=optimizers[0], discriminator_optimizer=optimizers[1]
+        )
+        trainer.train()
+        return trainer
+
+    whole = trained(4, tmp_path / "whole")
+    trained(2, tmp_path / "parts")
+    parts = trained(4, tmp_path / "parts")
+    assert isinstance(parts.learner.generator_step.optimizer, keras.optimizers.Lion)
+    for one, other in zip(whole.learner.generator_step.state, parts.learner.generator_step.state, strict=True):
+        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-3, atol=1e-5)

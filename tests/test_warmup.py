@@ -10,9 +10,9 @@ from elegant_tf.export.savedmodel import ExportOptions, export_savedmodel
 from elegant_tf.export.warmup import WARMUP_FILE
 
 
-def test_without_the_extra_it_says_what_to_install(tiny_run, tmp_path, monkeypatch):
+def test_without_the_extra_it_names_the_package_to_install(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
-    with pytest.raises(UserError, match=r"pip install 'elegant-tf\[serving\]', or --nowarmup"):
+    with pytest.raises(UserError, match=r"pip install 'elegant-tf\[serving\]', or export without --warmup"):
         export_savedmodel(tiny_run, tmp_path, ExportOptions(warmup=True))
     assert not list(tmp_path.iterdir())
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from elegant_tf.config import Config, preset
-from elegant_tf.data.truths import TRUTH_COLUMNS
+from elegant_tf.config import Config
+from elegant_tf.presets import preset
 
 ATTRIBUTES = ("Eyeglasses", "Smiling")
 
@@ -16,8 +16,6 @@ FIELDS = {
     "attributes": ATTRIBUTES,
     "batch_size": 4,
     "faces_count": 32,
-    "truths_count": 8,
-    "truth_batch_size": 4,
     "steps": 4,
     "checkpoint_every": 2,
     "log_every": 1,
@@ -31,19 +29,15 @@ def config(**overrides) -> Config:
 
 
 def batch(config: Config, seed: int = 0) -> dict[str, tf.Tensor]:
-    """A random batch as `Learner.update` takes it, truths and all, every example's attribute drawn by itself."""
+    """A random batch as `Learner.update` takes it, with a random attribute per example."""
     random = np.random.default_rng(seed)
-    dtype = "float64" if config.precision == "float64" else "float32"
-    size, count, attributes = config.image_size, config.batch_size, len(config.attributes)
+    dtype = "float64" if config.optimizer.precision == "float64" else "float32"
+    size, count, attributes = config.model.image_size, config.data.batch_size, len(config.model.attributes)
     index = random.integers(0, attributes, count)
     y_a, y_b = random.integers(0, 2, (2, count, attributes))
     y_a[np.arange(count), index], y_b[np.arange(count), index] = 1, 0
     a, b = random.uniform(-1, 1, (2, count, size, size, 3))
     made = {name: tf.constant(value, dtype) for name, value in (("a", a), ("b", b), ("y_a", y_a), ("y_b", y_b))}
-    pictures = random.uniform(-1, 1, (4, config.truths_per_update, size, size, 3))
-    weights = random.integers(0, 2, (config.truths_per_update, attributes))
-    truths = zip(TRUTH_COLUMNS, (*pictures, weights), strict=True)
-    made |= {name: tf.constant(value, dtype) for name, value in truths}
     return {**made, "attribute": tf.constant(index, tf.int32)}
 
 

@@ -1,8 +1,7 @@
-"""Finding faces in any photo, and aligning them as the authors align CelebA's."""
+"""Finding the faces in photos, and aligning them as the authors align CelebA's."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,19 +14,19 @@ from elegant_tf.data.landmarks import POINTS
 from elegant_tf.data.parallel import Progress
 from elegant_tf.data.similarity import Similarity, align
 from elegant_tf.errors import UserError
-from elegant_tf.files import whole_file
-from elegant_tf.images import read_image, write_image
+from elegant_tf.files import write_json
+from elegant_tf.images import check_written_size, read_image, write_image
 
 INDEX_FILE = "align.json"
 
-# The names that mtcnn gives to `POINTS`.
+# MTCNN's names of `POINTS`.
 _KEYPOINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
-_SMALLEST = 24  # pixels: in pictures below, mtcnn cannot find a face
-_LONG_SIDE = 800  # pixels: large faces are found faster, and as well, in pictures below it
+_SMALLEST = 24  # pixels: MTCNN finds no face in smaller images
+_LONG_SIDE = 800  # pixels: reducing larger images to this makes finding large faces faster, and no less reliable
 
 
 class Face(NamedTuple):
-    """A face in a picture: `points` float64 `[5, 2]`, x and y in pixels, and its `width` and `height` in pixels."""
+    """A face in an image: `points` float64 `[5, 2]`, x and y in pixels; `width` and `height` in pixels."""
 
     points: np.ndarray
     width: float
@@ -35,7 +34,7 @@ class Face(NamedTuple):
 
 
 class Aligned(NamedTuple):
-    """An aligned face uint8 `[S, S, 3]`, its points in the photo and the similarity from the photo to it."""
+    """An aligned face uint8 `[S, S, 3]`, its points in the photo, and the similarity from the photo to the face."""
 
     image: np.ndarray
     points: np.ndarray
@@ -46,7 +45,7 @@ Detector = Callable[[np.ndarray], Sequence[Face]]
 
 
 def make_detector() -> Detector:
-    """What finds all faces in a picture uint8 RGB `[H, W, 3]`, the largest first: MTCNN.
+    """Makes an MTCNN detector, which finds all faces in an image uint8 RGB `[H, W, 3]`, the largest first.
 
     Raises:
         UserError: the package mtcnn is not installed.
@@ -72,7 +71,7 @@ def _face(found: dict[str, Any]) -> Face:
 
 
 def find_largest(image: np.ndarray, detect: Detector) -> np.ndarray:
-    """The five points `[5, 2]` of the largest face in a picture. Raises UserError if there is none."""
+    """The five points `[5, 2]` of the largest face in an image. Raises UserError if the image shows no face."""
     return _faces(image, detect, "largest")[0].points
 
 
@@ -83,10 +82,10 @@ def align_faces(image: np.ndarray, size: int, detect: Detector, which: str = "la
         image: uint8 RGB `[H, W, 3]`.
         size: side S of the results.
         detect: finds the faces.
-        which: `largest`, `all`, or a number: 0 is the largest, 1 the next.
+        which: `largest`, `all`, or a number: 0 is the largest face, 1 the next.
 
     Raises:
-        UserError: there is no such face.
+        UserError: the photo shows no face, or fewer than `which` asks for.
     """
     found = []
     for face in _faces(image, detect, which):
@@ -110,7 +109,7 @@ def _faces(image: np.ndarray, detect: Detector, which: str) -> Sequence[Face]:
 
 
 def _in_reduced(image: np.ndarray, detect: Detector) -> list[Face]:
-    """The faces in a large picture, looked for in a smaller one; none in a small picture."""
+    """The faces in a large image, found in a reduced copy; an empty list for a small image."""
     factor = -(-max(image.shape[:2]) // _LONG_SIDE)
     if factor == 1:
         return []
@@ -121,27 +120,26 @@ def _in_reduced(image: np.ndarray, detect: Detector) -> list[Face]:
 def align_photos(
     photos: Sequence[str | Path], out: str | Path, size: int, which: str = "largest", detect: Detector | None = None
 ) -> list[dict[str, Any]]:
-    """Aligns the faces in photo files and writes them as PNG files into a folder, with an index of where they were.
+    """Aligns the faces in photo files and writes them as PNG files into a folder, with an index of their places.
 
     Args:
         photos: the files.
-        out: a folder, made if missing; it must not hold results.
+        out: a folder, made if missing; it must not hold earlier results.
         size: side of the faces in pixels.
         which: as for `align_faces`; with `all`, files get numbers.
-        detect: finds faces; None: `make_detector`'s.
+        detect: finds faces; None: the detector of `make_detector`.
 
     Returns:
-        One entry a face, as in the index: `file`, `photo`, `landmarks` in the photo, `matrix` `[2, 3]` from the
-        photo's pixels to the face's.
+        One entry per face, as in the index: `file`, `photo`, `landmarks` in the photo, and `matrix` `[2, 3]`, which
+        maps the photo's pixels to the face's.
 
     Raises:
-        UserError: an option makes no sense, two photos have one name, or some photo has no face or cannot be read;
-            the faces of all others are written before.
+        UserError: an option makes no sense, two photos have the same name, or some photo shows no face or cannot be
+            read; the faces of all other photos are written first.
     """
     if which not in ("largest", "all") and not which.isdecimal():
         raise UserError(f"--faces={which}: expected largest, all, or a number from 0")
-    if not 16 <= size <= 4096:
-        raise UserError(f"--image_size={size}: expected 16 to 4096 pixels")
+    check_written_size(size)
     root = Path(out)
     if (root / INDEX_FILE).exists():
         raise UserError(f"--out={root}: holds aligned faces already: choose another folder")
@@ -157,8 +155,7 @@ def align_photos(
         progress.add()
     progress.close()
     if entries:
-        with whole_file(root / INDEX_FILE) as aside:
-            aside.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(root / INDEX_FILE, entries)
     if failures:
         raise UserError("\n".join([f"{len(failures)} of {len(photos)} photos were not aligned:", *failures]))
     return entries

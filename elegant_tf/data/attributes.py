@@ -1,15 +1,16 @@
-"""CelebA's attribute names and the readers of its label and partition files."""
+"""CelebA's attribute names, and the readers of its label and partition files."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from elegant_tf.errors import UserError
+from elegant_tf.names import find_attributes
 
 # The columns of list_attr_celeba.txt, in the file's order.
 CELEBA_ATTRIBUTES: tuple[str, ...] = (
@@ -55,7 +56,7 @@ CELEBA_ATTRIBUTES: tuple[str, ...] = (
     "Young",
 )
 
-# list_eval_partition.txt says 0, 1 or 2.
+# By their numbers in list_eval_partition.txt.
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
 
 _LABELS = {"-1": 255, "0": 0, "1": 1}  # as bytes of an int8: 255 is -1
@@ -64,7 +65,7 @@ _PARTITIONS = {str(number): number for number in range(len(SPLITS))}
 
 @dataclass(frozen=True)
 class AttributeTable:
-    """Which files have which attributes.
+    """The attributes of image files.
 
     `names`: the n attributes; `files`: the M image file names; `labels`: int8 `[M, n]` in {0, 1}.
     """
@@ -78,48 +79,21 @@ class AttributeTable:
         return self.labels[:, find_attributes([name], self.names)[0]]
 
     def select(self, names: Sequence[str]) -> AttributeTable:
-        """The same files with only these attributes, in this order. Raises UserError on an unknown name."""
+        """The same files with these attributes only, in this order. Raises UserError on an unknown name."""
         columns = find_attributes(names, self.names)
         return AttributeTable(tuple(names), self.files, self.labels[:, columns])
 
     def take(self, rows: np.ndarray) -> AttributeTable:
-        """The same attributes for the files at these positions, `[m]` integers, in this order."""
+        """The same attributes of the files at these positions, integers `[m]`, in this order."""
         files = tuple(self.files[row] for row in rows)
         return AttributeTable(self.names, files, self.labels[rows])
 
 
-def find_attributes(names: Sequence[str], known: Sequence[str]) -> list[int]:
-    """The positions of `names` in `known`. Raises UserError on no name, a repeated or an unknown one."""
-    if isinstance(names, str):
-        raise UserError(f"attributes must be a list of names, not the text {names!r}: write [{names!r}]")
-    if not names:
-        raise UserError(f"--attributes is empty: name at least one of {', '.join(known)}")
-    positions = {name: position for position, name in enumerate(known)}
-    for name in names:
-        if name not in positions:
-            raise UserError(f"--attributes: unknown attribute {name!r}: {_suggestion(name, known)}")
-    if len(set(names)) < len(names):
-        repeated = next(name for name in names if list(names).count(name) > 1)
-        raise UserError(f"--attributes names {repeated!r} twice: name each attribute once")
-    return [positions[name] for name in names]
-
-
-def _suggestion(name: str, known: Sequence[str]) -> str:
-    by_plain_name = {_plain(candidate): candidate for candidate in known}
-    close = difflib.get_close_matches(_plain(name), by_plain_name, n=1)
-    guess = f"did you mean {by_plain_name[close[0]]}? " if close else ""
-    return f"{guess}Known are {', '.join(known)}"
-
-
-def _plain(name: str) -> str:
-    return name.strip().lower().replace(" ", "_").replace("-", "_")
-
-
 def read_attributes(path: str | Path) -> AttributeTable:
-    """Reads a label file in the form of CelebA's list_attr_celeba.txt.
+    """Reads a label file in the format of CelebA's list_attr_celeba.txt.
 
     Line 1 is the number of images, line 2 the attribute names, every other line a file name and one value per
-    attribute: -1 or 1 (or 0 and 1 throughout). Raises UserError, with file and line, on anything else.
+    attribute: -1 or 1, or 0 or 1 throughout. Raises UserError, with file and line, on anything else.
     """
     lines = read_lines(path)
     if len(lines) < 2:
@@ -137,7 +111,7 @@ def read_attributes(path: str | Path) -> AttributeTable:
 
 
 def read_partition(path: str | Path) -> dict[str, int]:
-    """Reads CelebA's list_eval_partition.txt: file name to its position in `SPLITS`.
+    """Reads CelebA's list_eval_partition.txt: maps each file name to the position of its split in `SPLITS`.
 
     Raises UserError, with file and line, if a line is not a file name and 0, 1 or 2.
     """
@@ -146,13 +120,13 @@ def read_partition(path: str | Path) -> dict[str, int]:
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """The lines of a text file, however they end. Raises UserError as `read_text` does."""
+    """The lines of a text file with any line ends. Raises UserError as `read_text` does."""
     text = read_text(path).replace("\r\n", "\n").replace("\r", "\n").rstrip()
     return text.split("\n") if text else []
 
 
 def read_text(path: str | Path) -> str:
-    """A file's UTF-8 text as it is, but for a byte order mark. Raises UserError if it cannot be read."""
+    """A file's UTF-8 text without a byte order mark. Raises UserError if it cannot be read."""
     try:
         return Path(path).read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
@@ -173,10 +147,10 @@ def _check_count(path: str | Path, line: str, rows: int) -> None:
 def _parse_rows(
     path: str | Path, lines: Sequence[str], first_line: int, columns: int, values: dict[str, int]
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """File names, and the values of every line as uint8 `[M, columns]`."""
+    """The file names, and the values of every line as uint8 `[M, columns]`."""
     files, rows = [], []
     for number, line in enumerate(lines, first_line):
-        # Split from the right: a file name may hold spaces.
+        # From the right: a file name may contain spaces.
         file, *words = line.strip().rsplit(None, columns) or [""]
         if len(words) < columns or file.split()[-1] in values:
             found = len(line.split()) - 1
@@ -187,13 +161,13 @@ def _parse_rows(
             allowed = ", ".join(values)
             raise UserError(f"{path}, line {number}: found {error.args[0]!r} where one of {allowed} belongs") from None
         files.append(file)
-    check_unique(path, files, first_line)
+    check_unique(path, files, itertools.count(first_line))
     return tuple(files), np.frombuffer(b"".join(rows), np.uint8).reshape(-1, columns)
 
 
-def check_unique(path: str | Path, files: Sequence[str], first_line: int) -> None:
-    """Raises UserError, with the line, on a file name that comes twice."""
+def check_unique(path: str | Path, files: Sequence[str], lines: Iterable[int]) -> None:
+    """Raises UserError on a repeated file name; `lines`: the line of each."""
     first_seen: dict[str, int] = {}
-    for number, file in enumerate(files, first_line):
+    for file, number in zip(files, lines, strict=False):
         if first_seen.setdefault(file, number) != number:
             raise UserError(f"{path}, line {number}: {file!r} was already on line {first_seen[file]}")

@@ -1,4 +1,4 @@
-"""Batches by their number, read ahead beside training."""
+"""Batches by their number, read ahead while training runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from elegant_tf.data.parallel import cpus
 
-# Batches under way at a time, at most, unless told otherwise: each is held in memory.
+# The default limit of batches read at a time: each of them is in memory.
 MOST_PARALLEL = 16
 
 
@@ -18,10 +18,10 @@ def read_ahead(
     prefetch: int = 4,
     parallel: int | None = None,
 ) -> tf.data.Dataset:
-    """Endless `read(k)`, `k` an int64 scalar, for k = `start`, `start` + 1 and so on, in this order.
+    """Yields `read(k)`, `k` an int64 scalar, for k = `start`, `start` + 1, … without end, in this order.
 
-    `parallel`: batches under way at a time, None: one for each CPU, at most `MOST_PARALLEL`; beside them `prefetch`
-    wait, and no others are in memory.
+    `parallel`: the number of batches read at a time; None: one per processor, at most `MOST_PARALLEL`. `prefetch`: the
+    number of finished batches that wait. No others are in memory.
     """
     parallel = parallel or min(cpus(), MOST_PARALLEL)
     batches = tf.data.Dataset.counter(start).map(read, num_parallel_calls=parallel, deterministic=True)
@@ -29,7 +29,7 @@ def read_ahead(
 
 
 def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """`dataset` without TensorFlow's tuner, which sleeps for up to a minute: who drops the iterator waits for it."""
+    """`dataset` without TensorFlow's tuner, which sleeps for up to a minute while whoever drops the iterator waits."""
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.with_options(options)

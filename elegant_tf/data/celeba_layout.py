@@ -15,30 +15,31 @@ from elegant_tf.data.collection import (
     Collection,
     disagreement,
     first,
-    is_picture_name,
+    is_image_name,
     read_from,
 )
 from elegant_tf.data.landmarks import read_landmarks
 from elegant_tf.errors import UserError
 
+IMAGE_FOLDER = "img_align_celeba"
 ATTRIBUTES_FILE = "list_attr_celeba.txt"
 PARTITION_FILE = "list_eval_partition.txt"
 HQ_ATTRIBUTES_FILE = "CelebAMask-HQ-attribute-anno.txt"
 HQ_MAPPING_FILE = "CelebA-HQ-to-CelebA-mapping.txt"
 
-# Variant of CelebA -> the file of its landmarks, in pixels of that variant's pictures.
+# Variant of CelebA -> the file of its landmarks, in pixels of that variant's images.
 LANDMARK_FILES = {"aligned": "list_landmarks_align_celeba.txt", "in the wild": "list_landmarks_celeba.txt"}
 ALIGNED_SIZE = (178, 218)
-_LOOKED_AT = 16  # pictures whose sizes tell the variant
+_LOOKED_AT = 16  # images whose sizes identify the variant
 
-# Where CelebA's own download, its users and the authors' alignment script put things in the data directory.
-_IMAGE_FOLDERS = ("img_align_celeba", "Img/img_align_celeba", "images", "align_5p", "img_celeba", "Img/img_celeba")
+# Where CelebA's own download, its users and the authors' alignment script put files in the data directory.
+_IMAGE_FOLDERS = (IMAGE_FOLDER, "Img/img_align_celeba", "images", "align_5p", "img_celeba", "Img/img_celeba")
 _HQ_IMAGE_FOLDERS = ("CelebA-HQ-img", "images", "celeba_hq", "data1024x1024", "data256x256")
 _TEXT_FOLDERS = ("", "Anno", "Eval")
 
 
 def open_celeba(data_dir: str | Path) -> Collection:
-    """A folder in CelebA's layout: images, list_attr_celeba.txt; list_eval_partition.txt and landmarks if it has them.
+    """Opens a folder in CelebA's layout: images, list_attr_celeba.txt and, optionally, partition and landmarks.
 
     Raises:
         UserError: a folder or file is missing or malformed.
@@ -55,7 +56,7 @@ def open_celeba(data_dir: str | Path) -> Collection:
         origin=str(root),
         table=table,
         labels_from=str(labels_path),
-        pictures_from=str(folder),
+        images_from=str(folder),
         read=read_from(folder, table.files),
         splits_from=str(_find_text(root, PARTITION_FILE) or PARTITION_FILE),
         splits=_splits(root, table.files),
@@ -67,9 +68,9 @@ def open_celeba(data_dir: str | Path) -> Collection:
 
 
 def open_celeba_hq(data_dir: str | Path) -> Collection:
-    """CelebAMask-HQ's folder: CelebA-HQ-img/0.jpg … and CelebAMask-HQ-attribute-anno.txt.
+    """Opens CelebAMask-HQ's folder: CelebA-HQ-img/0.jpg … and CelebAMask-HQ-attribute-anno.txt.
 
-    CelebA's split of a picture is taken over if CelebA-HQ-to-CelebA-mapping.txt and list_eval_partition.txt are there.
+    Images keep their split in CelebA if CelebA-HQ-to-CelebA-mapping.txt and list_eval_partition.txt are there.
 
     Raises:
         UserError: a folder or file is missing or malformed.
@@ -87,7 +88,7 @@ def open_celeba_hq(data_dir: str | Path) -> Collection:
         origin=str(root),
         table=table,
         labels_from=str(labels_path),
-        pictures_from=str(folder),
+        images_from=str(folder),
         read=read_from(folder, table.files),
         splits_from=str(_find_text(root, PARTITION_FILE) or PARTITION_FILE) if splits is not None else HQ_MAPPING_FILE,
         splits=splits,
@@ -117,26 +118,26 @@ def _find_images(root: Path, folders: Sequence[str]) -> tuple[Path, set[str]]:
     if folder is None:
         raise UserError(f"--data_dir={root}: has no folder of images: expected one of {', '.join(folders)}")
     with os.scandir(folder) as entries:
-        names = {entry.name for entry in entries if is_picture_name(entry.name)}
+        names = {entry.name for entry in entries if is_image_name(entry.name)}
     if not names:
         raise UserError(f"{folder}: holds no images ({', '.join(IMAGE_SUFFIXES)}): unpack the images there")
     return folder, names
 
 
 def _variant(folder: Path, files: Sequence[str]) -> str:
-    """Which variant of CelebA pictures are, by the sizes of some; empty if they are of one other size."""
+    """The variant of CelebA that the sizes of some images identify; empty if all have one other size."""
     sizes = set()
     for place in np.linspace(0, max(len(files) - 1, 0), min(_LOOKED_AT, len(files))).astype(int):
         try:
             with Image.open(folder / files[place]) as image:
                 sizes.add(image.size)
-        except Exception:  # noqa: BLE001 - whoever reads it says what is wrong with it
+        except Exception:  # noqa: BLE001 - reading the image will report what is wrong with it
             continue
     if sizes == {ALIGNED_SIZE}:
         return "aligned"
     if len(sizes) > 1:
         return "in the wild"
-    return "aligned" if (folder.name == "img_align_celeba") else ""
+    return "aligned" if (folder.name == IMAGE_FOLDER) else ""
 
 
 def _splits(root: Path, files: Sequence[str]) -> np.ndarray | None:
@@ -155,7 +156,7 @@ def _splits(root: Path, files: Sequence[str]) -> np.ndarray | None:
 
 
 def _mapped(path: Path, files: Sequence[str]) -> list[str]:
-    """CelebA's file names of CelebA-HQ's: the lines are an index, CelebA's index and CelebA's file name."""
+    """CelebA's file names of CelebA-HQ's files. A line is an index, CelebA's index and CelebA's file name."""
     originals = {}
     for number, line in enumerate(read_lines(path)[1:], 2):
         words = line.split()

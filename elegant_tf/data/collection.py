@@ -1,4 +1,4 @@
-"""What a place holds before anything is chosen of it: labelled pictures of any size, and where they go."""
+"""Labelled images of any size, their splits, and the source of a chosen part of them."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".ti
 
 @dataclass(frozen=True)
 class Collection:
-    """M labelled pictures of any size.
+    """M labelled images of any size.
 
     `name`: what --data calls the kind; `origin`: the directory; `table`: files and labels of all attributes;
-    `labels_from`: the file that the labels are from; `pictures_from`: the folder or file of the pictures; `read`:
-    index to uint8 RGB `[H, W, 3]`, raising BadImage; `splits`: int8 `[M]`, positions in `SPLITS`, or None if all are
-    for training; `splits_from`: what says so, or what would; `landmarks`: float32 `[M, 5, 2]`, x and y in pixels of
-    the picture, or None; `variant`: which of CelebA's variants, if one; `missing`: files with labels and no picture;
-    `unlabelled`: files with a picture and no labels.
+    `labels_from`: the file of the labels; `images_from`: the folder or file of the images; `read`: maps an index to
+    uint8 RGB `[H, W, 3]`, or raises BadImage; `splits`: int8 `[M]`, positions in `SPLITS`, or None if all images are
+    for training; `splits_from`: the file or column that holds the splits, or should; `landmarks`: float32 `[M, 5, 2]`,
+    x and y in pixels of the image, or None; `variant`: the variant of CelebA, if it is one; `missing`: files with
+    labels but no image; `unlabelled`: files with an image but no labels.
     """
 
     name: str
     origin: str
     table: AttributeTable
     labels_from: str
-    pictures_from: str
+    images_from: str
     read: Callable[[int], np.ndarray]
     splits_from: str
     splits: np.ndarray | None = None
@@ -42,22 +42,22 @@ class Collection:
     unlabelled: tuple[str, ...] = ()
 
     def check_agreement(self) -> None:
-        """Raises UserError unless every label has its picture and every picture its labels."""
+        """Raises UserError unless every row of labels has its image and every image its labels."""
         total = len(self.table.files)
         if self.missing:
             raise UserError(
-                f"{self.pictures_from}: lacks {len(self.missing)} of the {total} images in {self.labels_from} "
+                f"{self.images_from}: lacks {len(self.missing)} of the {total} images in {self.labels_from} "
                 f"({first(self.missing)}): copy them there, or take their lines out of the label file"
             )
         if self.unlabelled:
-            pictures = total + len(self.unlabelled)
+            images = total + len(self.unlabelled)
             raise UserError(
-                f"{self.labels_from}: has no labels for {len(self.unlabelled)} of the {pictures} images in "
-                f"{self.pictures_from} ({first(self.unlabelled)}): add their lines, or move these images away"
+                f"{self.labels_from}: has no labels for {len(self.unlabelled)} of the {images} images in "
+                f"{self.images_from} ({first(self.unlabelled)}): add their lines, or move these images away"
             )
 
     def rows(self, split: str) -> np.ndarray:
-        """The positions of a split's pictures, `[m]`. Raises UserError if there are none."""
+        """The positions of a split's images, `[m]`. Raises UserError if the split is empty."""
         check_split(split)
         if self.splits is None:
             if split != "train":
@@ -75,12 +75,12 @@ class Collection:
 
 
 class CollectionSource:
-    """Some attributes of one split of a collection, cut to the centred square and resized to `image_size`.
+    """A `Source` of some attributes of one split of a collection, cut to the centred square and resized.
 
-    `files`: the M file names, beside what every `Source` has.
+    In addition to a `Source`'s fields: `files`, the M file names.
 
     Raises:
-        UserError: labels and pictures disagree, the split is empty, or an attribute is unknown or the same for every
+        UserError: labels and images disagree, the split is empty, or an attribute is unknown or the same for every
             image of the split.
     """
 
@@ -103,43 +103,43 @@ class CollectionSource:
 
 
 def read_from(folder: Path, files: Sequence[str]) -> Callable[[int], np.ndarray]:
-    """A collection's `read` for picture files in a folder."""
+    """A collection's `read` for image files in a folder."""
     return lambda index: read_image(folder / files[index])
 
 
-def list_pictures(folder: Path) -> set[str]:
-    """The paths, with / between, of the picture files in a folder and its folders; links to folders are not followed.
+def list_images(folder: Path) -> set[str]:
+    """The paths, with /, of the image files in a folder and below it; links to folders are not followed.
 
-    Raises UserError if it has none.
+    Raises UserError if the folder has no images.
     """
     names = set()
     for place, _, files in os.walk(folder):
         inner = os.path.relpath(place, folder).replace(os.sep, "/")
         prefix = "" if inner == "." else inner + "/"
-        names.update(prefix + file for file in files if is_picture_name(file))
+        names.update(prefix + file for file in files if is_image_name(file))
     if not names:
         raise UserError(f"{folder}: holds no images ({', '.join(IMAGE_SUFFIXES)}): unpack the images there")
     return names
 
 
-def is_picture_name(file: str) -> bool:
-    """Whether a file's name is a picture's, and not one of the hidden ones that some systems leave (._a.jpg)."""
+def is_image_name(file: str) -> bool:
+    """Whether a file has an image's name, other than the hidden ones that macOS leaves (._a.jpg)."""
     return file.lower().endswith(IMAGE_SUFFIXES) and not file.startswith("._")
 
 
-def disagreement(files: Sequence[str], pictures: set[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Files without a picture, and pictures without labels."""
-    return tuple(file for file in files if file not in pictures), tuple(sorted(pictures.difference(files)))
+def disagreement(files: Sequence[str], images: set[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The labelled files without an image, and the images without labels."""
+    return tuple(file for file in files if file not in images), tuple(sorted(images.difference(files)))
 
 
 def check_split(split: str) -> None:
-    """Raises UserError on another name."""
+    """Raises UserError unless `split` is in `SPLITS`."""
     if split not in SPLITS:
         raise UserError(f"unknown split {split!r}: expected one of {', '.join(SPLITS)}")
 
 
 def check_polarities(table: AttributeTable, where: str) -> None:
-    """Raises UserError unless every attribute has images with it and images without: every update needs both."""
+    """Raises UserError unless every attribute has images with it and images without it: every update needs both."""
     positives = table.labels.sum(axis=0, dtype=np.int64)
     for name, count in zip(table.names, positives, strict=True):
         if count in (0, len(table.labels)):

@@ -1,4 +1,4 @@
-"""Which attributes go together in the labels: what will leak from one into the other."""
+"""Correlated attributes: editing one of them will change the other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from elegant_tf.data.matching import Matcher
 # Pixels of the heat map: a cell's side, the margin, the size of letters.
 CELL, MARGIN, LETTERS = 28, 12, 14
 
-# Images with an attribute for which a partner is looked for, at most: enough for differences of a few per cent.
+# The number of images per attribute that are matched at most: enough to see differences of a few per cent.
 MATCHED = 500
 
 _NOTHING = np.array(np.nan)
@@ -20,7 +20,7 @@ _RED, _BLUE, _WHITE, _INK, _GREY = (178, 24, 43), (33, 102, 172), (255, 255, 255
 
 
 def correlations(labels: np.ndarray) -> np.ndarray:
-    """Pearson's correlation of every two columns of labels `[M, n]`: float64 `[n, n]`; NaN where one is constant."""
+    """Pearson's correlation of the columns of labels `[M, n]`: float64 `[n, n]`, NaN where a column is constant."""
     centred = labels - labels.mean(axis=0, dtype=np.float64)
     products = centred.T @ centred
     deviations = np.sqrt(np.diag(products))
@@ -29,14 +29,14 @@ def correlations(labels: np.ndarray) -> np.ndarray:
 
 
 def pair_differences(labels: np.ndarray, match: bool) -> np.ndarray:
-    """What else differs in the pairs that train an attribute: float64 `[n, n]` in [-1, 1].
+    """The mean difference of labels in the pairs that train each attribute: float64 `[n, n]` in [-1, 1].
 
-    Row i: of pairs of an image A with attribute i and an image B without it, the mean of A's labels minus B's; 1 at
-    i itself. 0 elsewhere if pairs say nothing but "i"; NaN throughout if all images have i or none has.
+    Row i is about pairs of an image A with attribute i and an image B without it: the mean of A's labels minus B's.
+    It is 1 at i; 0 elsewhere if A and B differ in nothing but i; NaN throughout if all images have i or none has.
 
     Args:
         labels: int8 `[M, n]` in {0, 1}.
-        match: whether B is like A in all others, as far as can be (`--match_attributes=all`).
+        match: whether B is as similar to A as possible in all other attributes (`--match_attributes=all`).
     """
     varying = labels.min(axis=0) < labels.max(axis=0)
     matcher = Matcher(labels) if match and varying.any() else None
@@ -56,27 +56,27 @@ def _differences(labels: np.ndarray, attribute: int, matcher: Matcher | None) ->
 
 
 def draw_heat_map(matrix: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """The matrix `[n, n]` of values in [-1, 1] as a picture uint8 `[H, W, 3]`: red 1, white 0, blue -1, grey NaN."""
+    """Draws a matrix `[n, n]` of values in [-1, 1] as uint8 `[H, W, 3]`: red 1, white 0, blue -1, grey NaN."""
     font = ImageFont.load_default(LETTERS)
     room = 2 * MARGIN + int(max(font.getlength(name) for name in names))
     side = len(names) * CELL
-    picture = Image.new("RGB", (room + side + MARGIN, room + side + MARGIN), _WHITE)
-    draw = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (room + side + MARGIN, room + side + MARGIN), _WHITE)
+    draw = ImageDraw.Draw(image)
     for place, name in enumerate(names):
         middle = room + place * CELL + CELL // 2
         draw.text((room - MARGIN, middle), name, _INK, font, anchor="rm")
-        _paste_upwards(picture, name, font, middle, room - MARGIN)
+        _paste_upwards(image, name, font, middle, room - MARGIN)
     for row, column in np.ndindex(matrix.shape):
         left, top = room + column * CELL, room + row * CELL
         draw.rectangle((left, top, left + CELL - 2, top + CELL - 2), _colour(matrix[row, column]))
-    return np.asarray(picture)
+    return np.asarray(image)
 
 
-def _paste_upwards(picture: Image.Image, text: str, font: ImageFont.FreeTypeFont, middle: int, bottom: int) -> None:
+def _paste_upwards(image: Image.Image, text: str, font: ImageFont.FreeTypeFont, middle: int, bottom: int) -> None:
     label = Image.new("RGB", (int(font.getlength(text)) + 2, CELL), _WHITE)
     ImageDraw.Draw(label).text((0, CELL // 2), text, _INK, font, anchor="lm")
     label = label.transpose(Image.Transpose.ROTATE_90)
-    picture.paste(label, (middle - CELL // 2, bottom - label.height))
+    image.paste(label, (middle - CELL // 2, bottom - label.height))
 
 
 def _colour(value: float) -> tuple[int, ...]:

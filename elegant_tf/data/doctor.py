@@ -1,4 +1,4 @@
-"""A look at a collection before hours are spent on it: what would stop a training, spoil it or starve it."""
+"""Checks a collection before hours are spent on it: what would stop training, spoil it or slow it down."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from elegant_tf.data.pairs import BadImages
 from elegant_tf.data.parallel import Progress, map_in_order
 from elegant_tf.images import BadImage
 
-# A picture is mostly black if more than this share of its pixels is darker than this, of 255, in every channel.
+# An image is mostly black if more than this share of its pixels is darker than this, of 255, in every channel.
 BLACK_SHARE, BLACK_LEVEL = 0.3, 8
-# Attributes that go together as much as this leak into each other.
+# Attributes with a stronger correlation leak into each other.
 STRONG_CORRELATION = 0.5
-# Mostly black pictures, as a share, that say "wrong variant".
-BLACK_PICTURES_SHARE = 0.05
+# A larger share of mostly black images is an error: they were aligned by landmarks of another variant.
+BLACK_IMAGES_SHARE = 0.05
 DISK_FILES = 500
-SHOWN = 10  # findings of a kind in the text; JSON has all
+SHOWN = 10  # findings of a kind in the text; the JSON has all
 
 
 class Finding(NamedTuple):
-    """Something wrong: `level` error (a training would stop or be worthless) or warning; `kind`; `text` for people."""
+    """A problem: `level` error (training would stop or be worthless) or warning; `kind`; `text` for people."""
 
     level: str
     kind: str
@@ -41,12 +41,13 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found in a collection.
+    """The result of examining a collection.
 
-    `images`: labelled pictures; `looked_at`: how many of them were read; `sizes`: pictures by `WxH`, most first;
-    `attributes`: how many have each; `correlation`: rows of the matrix, None where an attribute never varies;
-    `pair_differences`: what else differs in pairs (`correlation.pair_differences`), by --match_attributes;
-    `speed`: megabytes or images a second by what was timed; `findings`: what is wrong, worst first.
+    `images`: the number of labelled images; `looked_at`: the number that were read; `sizes`: the number of images by
+    `WxH`, the most frequent first; `attributes`: the number of images with each; `correlation`: rows of the matrix,
+    None where an attribute never varies; `pair_differences`: the matrices of `correlation.pair_differences` by the
+    value of --match_attributes; `speed`: megabytes or images per second, by what was timed; `findings`: the worst
+    first.
     """
 
     origin: str
@@ -62,21 +63,21 @@ class Diagnosis:
 
     @property
     def healthy(self) -> bool:
-        """Whether there is no error among the findings; warnings may be."""
+        """Whether no finding is an error."""
         return all(finding.level != "error" for finding in self.findings)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """The diagnosis as plain values, for JSON."""
         findings = [finding._asdict() for finding in self.findings]
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {**fields, "healthy": self.healthy, "findings": findings}
 
     def __str__(self) -> str:
-        """The diagnosis for people."""
+        """The diagnosis as text, for people."""
         sizes = ", ".join(f"{size} ({count})" for size, count in itertools.islice(self.sizes.items(), 3))
         more = f" and {len(self.sizes) - 3} other sizes" if len(self.sizes) > 3 else ""
         variant = f", {self.variant}" if self.variant else ""
-        lines = [f"{self.origin}: {self.images} labelled pictures{variant}, {self.looked_at} looked at"]
+        lines = [f"{self.origin}: {self.images} labelled images{variant}, {self.looked_at} looked at"]
         lines += [f"sizes: {sizes}{more}"] if sizes else []
         width = max(map(len, self.attributes))
         for name, count in self.attributes.items():
@@ -91,7 +92,7 @@ class Diagnosis:
 
 
 class _Look(NamedTuple):
-    """One picture: its size, a digest of its pixels, whether mostly black; or why it cannot be read."""
+    """One image: its size, a digest of its pixels and whether it is mostly black; or why it cannot be read."""
 
     size: tuple[int, int] = (0, 0)
     digest: bytes = b""
@@ -107,14 +108,14 @@ def examine(
     most: int = 0,
     workers: int = 2,
 ) -> Diagnosis:
-    """Looks at a collection's labels and reads its pictures; the speed of training's pipeline is not in it.
+    """Examines a collection's labels and images. `with_pipeline_speed` adds the speed of training's pipeline.
 
     Args:
-        collection: what to look at.
-        attributes: those that will be trained; empty: all.
-        image_size, batch_size: of the training.
-        most: how many pictures to read, evenly spread; 0: all.
-        workers: threads that read.
+        collection: the labelled images.
+        attributes: the attributes to train; empty: all.
+        image_size, batch_size: training's.
+        most: the number of images to read, evenly spread; 0: all.
+        workers: the number of threads that read.
 
     Raises:
         UserError: an attribute is unknown.
@@ -126,7 +127,7 @@ def examine(
     looks = _look_at_all(collection, rows, workers)
     findings = [
         *_disagreements(collection),
-        *_pictures(table.files, looks, image_size),
+        *_images(table.files, looks, image_size),
         *_duplicates(table.files, table.labels, looks),
         *_landmarks(collection, looks),
         *_attributes(table.names, table.labels, batch_size, chosen=bool(attributes)),
@@ -151,11 +152,11 @@ def examine(
 
 
 def with_pipeline_speed(diagnosis: Diagnosis, rate: float, needed: float) -> Diagnosis:
-    """The diagnosis with the images a second that reach training; an error if fewer than `needed` (0: unknown)."""
+    """Adds the pipeline's `rate` in images per second; a rate below `needed` (0: unknown) is an error."""
     findings = list(diagnosis.findings)
     if needed and rate < needed:
         text = (
-            f"the pipeline gives {rate:.0f} images a second and training takes {needed:g}: "
+            f"the pipeline delivers {rate:.0f} images a second and training needs {needed:g}: "
             "write records (`elegant-tf prepare`), use a faster disk or more processors"
         )
         findings.append(Finding("error", "slow", text))
@@ -168,7 +169,7 @@ def _worst_first(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _look_at_all(collection: Collection, rows: Sequence[int], workers: int) -> dict[int, _Look]:
-    looks, progress = {}, Progress("pictures", len(rows))
+    looks, progress = {}, Progress("images", len(rows))
     for row, look in zip(rows, map_in_order(lambda row: _look(collection, row), rows, workers), strict=True):
         looks[row] = look
         progress.add()
@@ -189,35 +190,31 @@ def _look(collection: Collection, row: int) -> _Look:
 def _disagreements(collection: Collection) -> list[Finding]:
     findings = []
     if names := collection.missing:
-        text = f"{collection.pictures_from}: lacks {len(names)} pictures that have labels ({first(names)})"
+        text = f"{collection.images_from}: lacks {len(names)} images that have labels ({first(names)})"
         findings.append(Finding("error", "missing", text))
     if names := collection.unlabelled:
-        text = f"{collection.labels_from}: has no labels for {len(names)} pictures ({first(names)})"
+        text = f"{collection.labels_from}: has no labels for {len(names)} images ({first(names)})"
         findings.append(Finding("error", "unlabelled", text))
     return findings
 
 
-def _pictures(files: Sequence[str], looks: Mapping[int, _Look], image_size: int) -> list[Finding]:
+def _images(files: Sequence[str], looks: Mapping[int, _Look], image_size: int) -> list[Finding]:
     findings = []
     if bad := [look.error for look in looks.values() if look.error]:
         level = "error" if len(bad) > BadImages(len(looks)).allowed else "warning"
-        findings += [Finding(level, "unreadable", f"{len(bad)} pictures cannot be read"), *_each("unreadable", bad)]
+        findings += [Finding(level, "unreadable", f"{len(bad)} images cannot be read")]
+        findings += [Finding("warning", "unreadable", message) for message in bad]
     if black := [files[row] for row, look in looks.items() if look.black]:
-        level = "error" if len(black) > BLACK_PICTURES_SHARE * len(looks) else "warning"
+        level = "error" if len(black) > BLACK_IMAGES_SHARE * len(looks) else "warning"
         text = (
-            f"{len(black)} pictures are black over more than {BLACK_SHARE:.0%} of them ({first(black)}): "
+            f"{len(black)} images are black over more than {BLACK_SHARE:.0%} of their area ({first(black)}): "
             "were they aligned by landmarks of another variant?"
         )
         findings.append(Finding(level, "black", text))
     if small := [files[row] for row, look in looks.items() if not look.error and min(look.size) < image_size]:
-        text = f"{len(small)} pictures are smaller than {image_size} pixels ({first(small)}): they will be blurred"
+        text = f"{len(small)} images are smaller than {image_size} pixels ({first(small)}): they will be blurred"
         findings.append(Finding("warning", "small", text))
     return findings
-
-
-def _each(kind: str, messages: Sequence[str]) -> list[Finding]:
-    """Every file by name: nothing is lost in a count."""
-    return [Finding("warning", kind, message) for message in messages]
 
 
 def _duplicates(files: Sequence[str], labels: np.ndarray, looks: Mapping[int, _Look]) -> list[Finding]:
@@ -230,9 +227,9 @@ def _duplicates(files: Sequence[str], labels: np.ndarray, looks: Mapping[int, _L
     for rows in groups_of_many:
         names = " = ".join(files[row] for row in rows)
         if (labels[rows] != labels[rows[0]]).any():
-            findings.append(Finding("error", "conflict", f"the same picture with different labels: {names}"))
+            findings.append(Finding("error", "conflict", f"the same image with different labels: {names}"))
         else:
-            findings.append(Finding("warning", "duplicate", f"the same picture: {names}"))
+            findings.append(Finding("warning", "duplicate", f"the same image: {names}"))
     return findings
 
 
@@ -247,8 +244,8 @@ def _landmarks(collection: Collection, looks: Mapping[int, _Look]) -> list[Findi
     if not outside:
         return []
     text = (
-        f"the landmarks of {len(outside)} pictures lie outside of them ({first(outside)}): "
-        "are landmarks and pictures of the same variant?"
+        f"the landmarks of {len(outside)} images lie outside them ({first(outside)}): "
+        "are landmarks and images of the same variant?"
     )
     return [Finding("error", "landmarks", text)]
 
@@ -263,7 +260,7 @@ def _attributes(names: Sequence[str], labels: np.ndarray, batch_size: int, chose
         for kind, number in (("with", count), ("without", len(labels) - count)):
             if number < batch_size:
                 level = "error" if chosen and not number else "warning"
-                text = f"{number} pictures {kind} {name}, fewer than a batch of {batch_size}: too few to learn from"
+                text = f"{number} images {kind} {name}, fewer than a batch of {batch_size}: too few to learn from"
                 findings.append(Finding(level, "few", text))
     return findings
 
@@ -275,8 +272,8 @@ def _correlations(names: Sequence[str], matrix: np.ndarray, differences: Mapping
             edited, moved = max((i, j), (j, i), key=lambda pair: abs(differences["none"][pair]))
             free, matched = (differences[match][edited, moved] for match in ("none", "all"))
             text = (
-                f"{names[i]} and {names[j]} go together ({matrix[i, j]:+.2f}): editing {names[edited]} will move "
-                f"{names[moved]}, by which its pairs differ {free:+.2f}; with --match_attributes=all {matched:+.2f}"
+                f"{names[i]} and {names[j]} are correlated ({matrix[i, j]:+.2f}): editing {names[edited]} will change "
+                f"{names[moved]}, in which its pairs differ by {free:+.2f}; with --match_attributes=all {matched:+.2f}"
             )
             findings.append(Finding("warning", "correlation", text))
     return findings
@@ -287,16 +284,16 @@ def _plain(matrix: np.ndarray) -> list[list[float | None]]:
 
 
 def _disk_speed(collection: Collection, rows: Sequence[int]) -> dict[str, float]:
-    """Megabytes a second of reading picture files from the disk; nothing where pictures are not files."""
-    folder, files = Path(collection.pictures_from), collection.table.files
+    """Megabytes per second that the disk delivers, if the images are files."""
+    folder, files = Path(collection.images_from), collection.table.files
     paths = [folder / files[row] for row in rows[:DISK_FILES]] if folder.is_dir() else []
     size, begin = 0, time.perf_counter()
     for path in paths:
         try:
             with path.open("rb") as file:
-                if hasattr(os, "posix_fadvise"):  # Else memory's speed would be measured.
+                if hasattr(os, "posix_fadvise"):  # else the page cache would be timed
                     os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
                 size += len(file.read())
         except OSError:
-            continue  # Said already by `unreadable`.
+            continue  # reported as unreadable
     return {"disk, megabytes": size / 1e6 / (time.perf_counter() - begin)} if size else {}

@@ -1,7 +1,8 @@
-"""Five points of a face: their names, and the reader of CelebA's landmark files."""
+"""The five landmarks of a face: their names, and the reader of CelebA's landmark files."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,10 +17,10 @@ COLUMNS: tuple[str, ...] = tuple(f"{point}_{axis}" for point in POINTS for axis 
 
 
 def read_landmarks(path: str | Path, files: Sequence[str]) -> np.ndarray:
-    """Reads a file in the form of CelebA's list_landmarks_align_celeba.txt: float32 `[M, 5, 2]`, x and y in pixels.
+    """Reads a file in the format of CelebA's list_landmarks_align_celeba.txt: float32 `[M, 5, 2]`, x and y in pixels.
 
-    Row m is of `files[m]`. Line 1 is the number of images, line 2 the names of the columns, every other line a file
-    name and ten numbers. Raises UserError, with file and line, on anything else, or if a file has no line.
+    Row m belongs to `files[m]`. Line 1 is the number of images, line 2 the names of the columns, every other line a
+    file name and ten numbers. Raises UserError, with file and line, on anything else, or if a file has no line.
     """
     lines = read_lines(path)[2:]
     names, rows = [], []
@@ -32,7 +33,7 @@ def read_landmarks(path: str | Path, files: Sequence[str]) -> np.ndarray:
         if len(words) < len(COLUMNS):
             raise UserError(f"{path}, line {number}: expected a file name and ten numbers; found {line[:80]!r}")
         names.append(name)
-    check_unique(path, names, first_line=3)
+    check_unique(path, names, itertools.count(3))
     positions = {name: position for position, name in enumerate(names)}
     absent = [file for file in files if file not in positions]
     if absent:

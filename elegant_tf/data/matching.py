@@ -1,4 +1,7 @@
-"""Finding, for an image with an attribute, one without it that is like it in all other attributes."""
+"""Finding, for an image with an attribute, an image without it that agrees in the other attributes.
+
+Own code: among many equally near images, a nearest-neighbour index returns some, and here all must be equally likely.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,12 @@ class Matcher:
     """Images grouped by their labels.
 
     Args:
-        labels: int8 `[M, n]` in {0, 1}; every attribute has images with it and images without.
+        labels: int8 `[M, n]` in {0, 1}; for every attribute, some images have it and some do not.
     """
 
     def __init__(self, labels: np.ndarray) -> None:
         patterns, group, counts = np.unique(labels, axis=0, return_inverse=True, return_counts=True)
-        # More than any two patterns differ in, for those that have an attribute; in as few bytes as hold it.
+        # Puts patterns with the attribute beyond the largest distance, in the smallest type that holds the sum.
         out_of_reach = patterns.shape[1] + 1
         self._penalties = np.ascontiguousarray(patterns.T, np.min_scalar_type(2 * out_of_reach)) * out_of_reach
         self._words = _pack(patterns)
@@ -28,14 +31,14 @@ class Matcher:
         self._nearest = functools.lru_cache(maxsize=4096)(self._find_nearest)
 
     def match(self, images: np.ndarray, attributes: np.ndarray, chances: np.ndarray) -> np.ndarray:
-        """For each image that has an attribute, one that has it not and differs in as few others as any does.
+        """For each image with an attribute, chooses one without it that differs in the fewest other attributes.
 
         Args:
             images, attributes: integers `[N]`.
-            chances: float64 `[N]` in [0, 1): which of the images that are equally like it, each being as likely.
+            chances: float64 `[N]` in [0, 1), which choose uniformly among equally similar images.
 
         Returns:
-            int64 `[N]`, images.
+            int64 `[N]`, the images chosen.
         """
         found = np.empty(len(images), np.int64)
         for place, (image, attribute) in enumerate(zip(images.tolist(), attributes.tolist(), strict=True)):
@@ -47,7 +50,7 @@ class Matcher:
         return found
 
     def _find_nearest(self, group: int, attribute: int) -> tuple[np.ndarray, np.ndarray]:
-        """The groups, and how many images they and those before them have."""
+        """The nearest groups, and the cumulative number of their images."""
         differences = self._penalties[attribute].copy()
         for word in self._words:
             differences += np.bitwise_count(word ^ word[group])
@@ -56,6 +59,6 @@ class Matcher:
 
 
 def _pack(patterns: np.ndarray) -> np.ndarray:
-    """Rows of 0 and 1 as bits of uint64 `[W, P]`."""
+    """Packs rows of 0 and 1 into the bits of uint64 `[W, P]`."""
     packed = np.packbits(patterns.astype(bool), axis=1)
     return np.ascontiguousarray(np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64).T)

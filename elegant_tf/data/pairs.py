@@ -1,43 +1,33 @@
-"""Batches of pairs, read and decoded beside training."""
+"""Batches of pairs, read and decoded while training runs."""
 
 from __future__ import annotations
 
 import threading
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow as tf
 
 from elegant_tf.data.batches import read_ahead
-from elegant_tf.data.gate import Gate, exit_gate
 from elegant_tf.data.sampler import Pairs, PairSampler
-from elegant_tf.data.sources import Source
+from elegant_tf.data.shutdown import ShutdownGuard, shutdown_guard
+from elegant_tf.data.source import EncodedSource, Source
 from elegant_tf.errors import UserError
 from elegant_tf.images import BadImage, to_float
 
-# Distinct bad images that a run goes on with, as a share of the source's.
+# The share of a source's images that may be bad.
 BAD_SHARE = 0.01
-
-
-@runtime_checkable
-class EncodedSource(Source, Protocol):
-    """A source that has its images as JPEG or PNG files of the right size."""
-
-    def encoded(self, index: int) -> bytes:
-        """Image `index`, a file's bytes that can be decoded. Raises BadImage, a UserError, if it cannot be read."""
-        ...
 
 
 class BadImages:
     """The unreadable images met so far, each counted once; safe to use from several threads.
 
-    `failure`: what a UserError said that stopped the data, if one did. TensorFlow turns it into an error of its own
-    on the way through `tf.data`, so whoever iterates raises one that says this. Not the error itself: raised, it
-    would hold the iterator by its traceback, and a thread of the iterator that dropped it would wait for itself.
+    `failure`: the text of the UserError that stopped the data, if one did. `tf.data` replaces the error by a
+    TensorFlow error, so whoever iterates raises a UserError of this text. The error itself is not kept: its traceback
+    would hold the iterator, and a thread of the iterator that dropped it last would wait for itself.
     """
 
     def __init__(self, total: int) -> None:
-        """`total`: the images of the source, of which at most 1 % (but always one) may be bad."""
+        """`total`: the number of the source's images, of which 1 %, and at least one, may be bad."""
         self.allowed = max(1, int(total * BAD_SHARE))
         self.failure = ""
         self._total = total
@@ -46,24 +36,24 @@ class BadImages:
 
     @property
     def count(self) -> int:
-        """How many different images were bad."""
+        """The number of different bad images."""
         return len(self._messages)
 
     @property
     def messages(self) -> list[str]:
-        """What was wrong with each, by image index."""
+        """What was wrong with each, in the order of the images."""
         with self._lock:
             return [message for _, message in sorted(self._messages.items())]
 
     def add(self, index: int, message: str) -> None:
-        """Counts image `index`. Raises UserError once there are more than allowed."""
+        """Counts image `index`. Raises UserError if more than `allowed` are bad."""
         with self._lock:
             self._messages[index] = message
         if self.count > self.allowed:
             raise UserError(f"too many bad images, more than {BAD_SHARE:.0%}: mend or remove them.\n{self.report()}")
 
     def report(self, most: int = 10) -> str:
-        """A text for people: the count and the first messages."""
+        """The count and the first messages, for people."""
         if not self.count:
             return "All images could be read."
         messages = self.messages
@@ -82,13 +72,13 @@ def pair_dataset(
     workers: int = 1,
     parallel: int | None = None,
 ) -> tf.data.Dataset:
-    """Endless batches of pairs, beginning with batch `start`; images are read in parallel, in a fixed order.
+    """Yields batches of pairs without end, from batch `start` on. They are read in parallel, in a fixed order.
 
-    Each element: `a`, `b` float32 `[N, S, S, 3]` in [-1, 1]; `y_a`, `y_b` float32 `[N, n]` in {0, 1};
-    `attribute` int32 `[N]`. An unreadable image is replaced by the next readable one of its pool and put down
-    in `bad_images`; too many end the iteration with a `tf.errors.OpError`, whose cause is `bad_images.failure`.
-    The images of an `EncodedSource` are decoded by TensorFlow. Of several workers each reads its part of every
-    batch, N being the sampler's divided by `workers`: joined in their order, the parts are the batch of one worker.
+    Each element: `a`, `b` float32 `[N, S, S, 3]` in [-1, 1]; `y_a`, `y_b` float32 `[N, n]` in {0, 1}; `attribute`
+    int32 `[N]`. An unreadable image is replaced by the next readable one of its pool and recorded in `bad_images`.
+    Too many of them end the iteration with a `tf.errors.OpError`; `bad_images.failure` then has the reason.
+    TensorFlow decodes the images of an `EncodedSource`. Each of several workers reads its part of every batch, and N is
+    the sampler's batch size divided by `workers`: concatenated, the parts are the batch that one worker would read.
     `prefetch` and `parallel`: as in `read_ahead`.
 
     Raises:
@@ -100,14 +90,14 @@ def pair_dataset(
     count = sampler.batch_size // workers
     encoded = isinstance(source, EncodedSource)
     part = slice(worker * count, (worker + 1) * count)
-    loader = _Loader(source, sampler, bad_images, exit_gate(), encoded, part)
+    loader = _Loader(source, sampler, bad_images, shutdown_guard(), encoded, part)
     images = (count, source.image_size, source.image_size, 3)
     labels = (count, len(source.attributes))
 
     def load(k: tf.Tensor) -> dict[str, tf.Tensor]:
         kind = tf.string if encoded else tf.uint8
         types = (kind, kind, tf.int8, tf.int8, tf.int32, tf.bool, tf.bool)
-        # Not stateful: under op determinism tf.data would otherwise read one batch at a time.
+        # Under op determinism, tf.data would read a stateful function's batches one at a time.
         a, b, y_a, y_b, attribute, *flips = tf.numpy_function(loader.load, [k], types, stateful=False)
         if encoded:
             a, b = (_decode(data, flip, images) for data, flip in zip((a, b), flips, strict=True))
@@ -123,9 +113,9 @@ def pair_dataset(
 
 
 def _decode(data: tf.Tensor, flip: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
-    """JPEG or PNG files, strings `[N]`, as uint8 `[N, S, S, 3]`, mirrored where `flip` says so."""
+    """Decodes JPEG or PNG files, strings `[N]`, to uint8 `[N, S, S, 3]`, mirrored where `flip` is true."""
     files = tf.unstack(tf.ensure_shape(data, shape[:1]))
-    # In spite of its name it decodes PNG as well, by what the bytes begin with.
+    # Despite its name, it also decodes PNG: it looks at the first bytes.
     images = [tf.io.decode_jpeg(file, channels=3, dct_method="INTEGER_ACCURATE") for file in files]
     pixels = tf.stack([tf.ensure_shape(image, shape[1:]) for image in images])
     if_flipped = tf.ensure_shape(flip, shape[:1])[:, None, None, None]
@@ -133,21 +123,27 @@ def _decode(data: tf.Tensor, flip: tf.Tensor, shape: tuple[int, ...]) -> tf.Tens
 
 
 class _Loader:
-    """Batch number to NumPy arrays: pixels, or files of an `EncodedSource`."""
+    """Loads a batch by its number as NumPy arrays: pixels, or the files of an `EncodedSource`."""
 
     def __init__(
-        self, source: Source, sampler: PairSampler, bad_images: BadImages, gate: Gate, encoded: bool, part: slice
+        self,
+        source: Source,
+        sampler: PairSampler,
+        bad_images: BadImages,
+        guard: ShutdownGuard,
+        encoded: bool,
+        part: slice,
     ) -> None:
         self._source = source
         self._sampler = sampler
         self._bad_images = bad_images
-        self._gate = gate
+        self._guard = guard
         self._encoded = encoded
         self._part = part
 
     def load(self, k: np.ndarray) -> tuple[np.ndarray, ...]:
-        """a, b uint8 `[N, S, S, 3]`, mirrored, or bytes `[N]`; y_a, y_b int8 `[N, n]`; attribute int32, flips bool."""
-        with self._gate:
+        """a, b uint8 `[N, S, S, 3]`, mirrored, or bytes `[N]`; y_a, y_b int8 `[N, n]`; attribute int32; flips bool."""
+        with self._guard:
             return self._load_batch(int(k))
 
     def _load_batch(self, k: int) -> tuple[np.ndarray, ...]:
@@ -165,14 +161,14 @@ class _Loader:
     ) -> tuple[np.ndarray, np.ndarray]:
         images, labels = [], []
         for index, attribute, flip in zip(indices.tolist(), attributes.tolist(), flips, strict=True):
-            self._gate.check_open()
+            self._guard.check_open()
             image, index = self._load_readable(index, attribute, has)
             images.append(image[:, ::-1] if flip and not self._encoded else image)
             labels.append(self._source.labels[index])
         return np.array(images, object) if self._encoded else np.stack(images), np.stack(labels)
 
     def _load_readable(self, index: int, attribute: int, has: bool) -> tuple[np.ndarray | bytes, int]:
-        """The image, or the next readable one of its pool; and the index of what was loaded."""
+        """The image, or the next readable one of its pool, and its index."""
         pool = self._sampler.pool(attribute, has)
         place = int(np.searchsorted(pool, index))
         load = self._source.encoded if self._encoded else self._source.load

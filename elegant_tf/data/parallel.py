@@ -1,4 +1,4 @@
-"""Work on many pictures at once, in order and in bounded memory, and how far it is."""
+"""Work on many images at once, in order and in bounded memory, and its progress."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-_AHEAD = 4  # results waited for, for each worker
+_AHEAD = 4  # results waiting per worker
 _LINE_SECONDS = 10.0
 _BAR_SECONDS = 0.2
 _BAR = 24
 
 
 def cpus() -> int:
-    """The processors that this process may use."""
+    """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def map_in_order(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
-    """The results for the items, in their order, computed by that many threads a little ahead of who takes them.
+    """Yields the results for the items, in their order; `workers` threads compute a few of them ahead.
 
-    Threads, as decoding, resampling and encoding pictures leaves Python's lock.
+    Threads suffice: decoding, resampling and encoding images release Python's lock.
     """
+    # Executor.map would submit all items at once; its buffersize needs Python 3.14.
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque = deque()
         try:
@@ -43,8 +44,9 @@ def map_in_order(function: Callable[[T], R], items: Iterable[T], workers: int) -
                 future.cancel()
 
 
+# keras.utils.Progbar loads TensorFlow and writes to stdout; off a terminal, rich prints nothing until the end.
 class Progress:
-    """Prints how much of `total` is done, how fast and how long it will take: a bar on terminals, lines elsewhere."""
+    """Prints how much of `total` is done, the rate and the time left: a bar on a terminal, lines elsewhere."""
 
     def __init__(self, what: str, total: int, done: int = 0) -> None:
         self._what, self._total, self._done = what, total, done
@@ -69,10 +71,11 @@ class Progress:
         left = (self._total - self._done) / rate if rate else 0
         filled = _BAR * self._done // max(self._total, 1)
         head = f"\r[{'#' * filled}{'.' * (_BAR - filled)}] " if self._bar else ""
-        text = f"{self._done}/{self._total} {self._what}, {rate:.0f} a second, {_duration(left)} left"
+        text = f"{self._done}/{self._total} {self._what}, {rate:.0f} a second, {duration(left)} left"
         print(head + text, end=end, file=sys.stderr, flush=True)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as `h:mm:ss`."""
     minutes, seconds = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"

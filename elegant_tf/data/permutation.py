@@ -1,10 +1,14 @@
-"""Shuffled orders that are computed place by place: nothing is stored, and no place costs more than another."""
+"""Shuffled orders, computed place by place: nothing is stored, and every place costs the same.
+
+Own code: the orders of `tf.random.experimental.index_shuffle` are correlated between seeds, hence between epochs, and
+a run must resume in the same order with any version of TensorFlow.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-# Twice as many as leave no trace of order that statistics of 100,000 numbers would show.
+# Twice the number after which statistics of 100,000 numbers no longer show any order.
 _ROUNDS = 24
 _MULTIPLIERS = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 _SHIFT, _TOP_BIT, _LOWER_HALF = np.uint64(32), np.uint64(63), np.uint64(2**32 - 1)
@@ -12,18 +16,18 @@ _ROUND_KEYS = np.arange(1, _ROUNDS + 1, dtype=np.uint64)[:, None] * np.uint64(0x
 
 
 def shuffled(places: np.ndarray, sizes: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """Where each place goes in a random permutation of `range(size)` that its key determines.
+    """Maps each place by the random permutation of `range(size)` that its key determines.
 
-    A swap-or-not network: every round pairs all numbers off, and tosses a coin for each pair (Hoang, Morris and
-    Rogaway, An Enciphering Scheme Based on a Card Shuffle, 2012).
+    A swap-or-not network: every round divides all numbers into pairs and tosses a coin for each pair (Hoang, Morris
+    and Rogaway, An Enciphering Scheme Based on a Card Shuffle, 2012).
 
     Args:
-        places: integers `[N]`, 0 or more, below their sizes.
+        places: integers `[N]`, each at least 0 and below its size.
         sizes: integers `[N]`, 1 to 2^31.
         keys: uint64 `[N]`.
 
     Returns:
-        int64 `[N]`; for equal size and key, different places go to different numbers.
+        int64 `[N]`; for equal size and key, different places become different numbers.
     """
     numbers, sizes = np.array(places, np.int64), np.asarray(sizes, np.int64)
     round_keys = _mix(keys ^ _ROUND_KEYS)
@@ -37,7 +41,7 @@ def shuffled(places: np.ndarray, sizes: np.ndarray, keys: np.ndarray) -> np.ndar
 
 
 def derived_keys(key: int, *numbers: np.ndarray) -> np.ndarray:
-    """A key uint64 `[N]` for every row of integers `[N]`, unlike those of other rows and of other keys."""
+    """Derives a key for every row of the columns `numbers`, integers `[N]`, from one key: uint64 `[N]`."""
     keys = np.uint64(key)
     for column in numbers:
         keys = _mix(_mix(np.asarray(column, np.uint64) + _ROUND_KEYS[0]) ^ keys)
@@ -45,6 +49,6 @@ def derived_keys(key: int, *numbers: np.ndarray) -> np.ndarray:
 
 
 def _mix(values: np.ndarray) -> np.ndarray:
-    """The end of MurmurHash3 (Appleby): every bit of the result depends on every bit of the value."""
+    """The finalizer of MurmurHash3 (Appleby): every bit of the result depends on every bit of the value."""
     values = (values ^ (values >> _SHIFT)) * _MULTIPLIERS[0]
     return (values ^ (values >> _SHIFT)) * _MULTIPLIERS[1]

@@ -1,4 +1,4 @@
-"""How one picture is prepared: aligned or cut, resized and encoded."""
+"""Preparing one image: aligning or cropping, resizing and encoding it."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from PIL import Image
 from elegant_tf.data.collection import Collection
 from elegant_tf.data.similarity import align
 from elegant_tf.errors import UserError
-from elegant_tf.images import BadImage, resize
+from elegant_tf.images import BadImage, check_written_size, resize
 
 ALIGNMENTS = ("similarity", "crop", "none")
 ENCODINGS = ("jpeg", "png")
 
-# Pixels. Photos' own JPEG files have colour at half the resolution, which is quicker to decode and too little if small.
+# Pixels. Half the resolution for colour, as in most JPEG photos, is faster to decode but too little for small images.
 FULL_COLOUR_BELOW = 128
 
-# Points of a face in a picture uint8 [H, W, 3]: [5, 2]. Raises UserError if there is none.
+# Maps an image uint8 [H, W, 3] to the points [5, 2] of a face. Raises UserError if the image shows none.
 Detect = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How pictures are prepared.
+    """How images are prepared.
 
     `image_size`: side in pixels; `alignment`: `similarity` (five points to a mean face), `crop` (the centred square)
-    or `none` (every picture keeps its size, and `image_size` is 0); `encoding`: `jpeg` or `png`, which loses nothing;
-    `quality`: JPEG's; `shard_images`: source pictures a shard.
+    or `none` (every image keeps its size, and `image_size` is 0); `encoding`: `jpeg` or `png`, which is lossless;
+    `quality`: JPEG's; `shard_images`: source images per shard.
 
     Raises:
         UserError: a value makes no sense.
@@ -50,8 +50,8 @@ class Settings:
             raise UserError(f"--encoding={self.encoding}: expected one of {', '.join(ENCODINGS)}")
         if self.alignment == "none":
             object.__setattr__(self, "image_size", 0)
-        elif not 16 <= self.image_size <= 4096:
-            raise UserError(f"--image_size={self.image_size}: expected 16 to 4096 pixels")
+        else:
+            check_written_size(self.image_size)
         if not 1 <= self.quality <= 100:
             raise UserError(f"--quality={self.quality}: expected 1 to 100")
         if self.shard_images < 1:
@@ -59,15 +59,15 @@ class Settings:
 
 
 class Prepared(NamedTuple):
-    """One picture: its encoded bytes and landmarks float32 `[5, 2]` in it (NaN: none), or why it is left out."""
+    """One image: its encoded bytes and its landmarks float32 `[5, 2]` (NaN: none), or why it is left out."""
 
     encoded: bytes
     landmarks: np.ndarray
     dropped: str = ""
 
 
-def prepare_picture(collection: Collection, row: int, settings: Settings, detect: Detect | None = None) -> Prepared:
-    """Reads, aligns, resizes and encodes one picture of a collection."""
+def prepare_image(collection: Collection, row: int, settings: Settings, detect: Detect | None = None) -> Prepared:
+    """Reads, aligns, resizes and encodes one image of a collection."""
     nothing = np.full((5, 2), np.nan, np.float32)
     file = collection.table.files[row]
     try:
@@ -81,7 +81,7 @@ def prepare_picture(collection: Collection, row: int, settings: Settings, detect
 
 
 def encode(image: np.ndarray, settings: Settings) -> bytes:
-    """A picture uint8 `[H, W, 3]` as the bytes of a JPEG or PNG file."""
+    """Encodes an image uint8 `[H, W, 3]` as the bytes of a JPEG or PNG file."""
     stream = io.BytesIO()
     if settings.encoding == "png":
         options = {"compress_level": 6}
@@ -100,15 +100,15 @@ def _points(
         height, width = image.shape[:2]
         if settings.alignment == "similarity" and not ((points >= 0) & (points < [width, height])).all():
             raise UserError(
-                f"its landmarks {points.tolist()} lie outside of its {width} x {height} pixels: "
-                "are they of another variant of the pictures?"
+                f"its landmarks {points.tolist()} lie outside its {width} x {height} pixels: "
+                "are they of another variant of the images?"
             )
         return points
     return detect(image) if settings.alignment == "similarity" else None
 
 
 def _arrange(image: np.ndarray, points: np.ndarray | None, settings: Settings) -> tuple[np.ndarray, np.ndarray | None]:
-    """The picture as it is stored, and its landmarks there."""
+    """The image as it is stored, and its landmarks there."""
     size = settings.image_size
     if settings.alignment == "similarity":
         image, similarity = align(image, points, size)

@@ -1,4 +1,4 @@
-"""From any collection to records: pictures aligned, resized and encoded once, in shards of TFRecords."""
+"""From any collection to records: images aligned, resized and encoded once, in shards of TFRecords."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from elegant_tf.data.attributes import SPLITS
 from elegant_tf.data.celeba_layout import LANDMARK_FILES
 from elegant_tf.data.collection import Collection
 from elegant_tf.data.parallel import Progress, cpus, map_in_order
-from elegant_tf.data.preparation import Detect, Prepared, Settings, prepare_picture
+from elegant_tf.data.preparation import Detect, Prepared, Settings, prepare_image
 from elegant_tf.data.records import MANIFEST_FILE, VERSION, index_path
 from elegant_tf.data.tfrecords import HEAD, TAIL, file_sha256
 from elegant_tf.errors import UserError
-from elegant_tf.files import whole_file
+from elegant_tf.files import atomic_file, write_json
 
 SETTINGS_FILE = "settings.json"
 
@@ -36,19 +36,19 @@ def prepare(
 ) -> dict[str, Any]:
     """Writes a collection as records into the directory `out`, and returns the manifest.
 
-    Shards appear one by one, whole; a run that was interrupted goes on after those that it finished. Equal input
-    gives equal files. Pictures that cannot be read or aligned are left out and named in the manifest.
+    Shards appear one by one, each of them whole; after an interruption, the same call continues with the next shard.
+    Equal input gives equal files. Images that cannot be read or aligned are left out and named in the manifest.
 
     Args:
-        collection: what to write.
+        collection: the labelled images.
         out: a new directory, or one that the same call began.
-        settings: how.
-        detect: finds the five points where the collection has none, for the alignment `similarity`.
-        workers: threads; None: one for each processor.
+        settings: how images are prepared.
+        detect: finds the five points for the alignment `similarity`, if the collection has no landmarks.
+        workers: the number of threads; None: one per processor.
 
     Raises:
-        UserError: labels and pictures disagree, landmarks are wanted and missing, `out` holds something else or
-            cannot be written, or no picture is left.
+        UserError: labels and images disagree, landmarks are needed and missing, `out` holds something else or cannot
+            be written, or no image is left.
     """
     if workers is not None and workers < 1:
         raise UserError(f"--workers={workers}: expected 1 or more")
@@ -59,40 +59,46 @@ def prepare(
     _begin(root, collection, settings)
     total = len(collection.table.files)
     edges = [(start, min(start + settings.shard_images, total)) for start in range(0, total, settings.shard_images)]
-    paths = [root / f"pictures-{number:05d}-of-{len(edges):05d}.tfrecord" for number in range(len(edges))]
+    paths = _shard_paths(root, len(edges))
     finished = sum(stop - start for path, (start, stop) in zip(paths, edges, strict=True) if index_path(path).exists())
-    progress = Progress("pictures", total, finished)
+    progress = Progress("images", total, finished)
 
     def one(row: int) -> Prepared:
-        return prepare_picture(collection, row, settings, detect)
+        return prepare_image(collection, row, settings, detect)
 
     for path, (start, stop) in zip(paths, edges, strict=True):
         if not index_path(path).exists():
-            pictures = map_in_order(one, range(start, stop), workers or cpus())
-            _write_shard(path, collection, start, _counted(pictures, progress))
+            images = map_in_order(one, range(start, stop), workers or cpus())
+            _write_shard(path, collection, start, _counted(images, progress))
     progress.close()
     manifest = _manifest(collection, settings, paths)
     if not manifest["images"]:
         reasons = "\n".join(f"  {entry['reason']}" for entry in manifest["dropped"][:3])
-        raise UserError(f"--out={root}: no picture is left of {total}:\n{reasons}")
-    _write_json(root / MANIFEST_FILE, manifest)
+        raise UserError(f"--out={root}: no image is left of {total}:\n{reasons}")
+    write_json(root / MANIFEST_FILE, manifest)
     return manifest
+
+
+def _shard_paths(root: Path, count: int) -> list[Path]:
+    # Older versions named shards pictures-…; records that one of them began keep this name.
+    stem = "pictures" if any(root.glob("pictures-*.tfrecord")) else "images"
+    return [root / f"{stem}-{number:05d}-of-{count:05d}.tfrecord" for number in range(count)]
 
 
 def _no_landmarks(collection: Collection) -> str:
     wanted = LANDMARK_FILES.get(collection.variant)
     if wanted:
-        lacking = f"{collection.pictures_from} holds CelebA's pictures {collection.variant}, but there is no {wanted}"
+        lacking = f"{collection.images_from} holds CelebA's images {collection.variant}, but there is no {wanted}"
     else:
         lacking = f"{collection.origin} has none"
     return (
-        f"--alignment=similarity needs five landmarks of each picture: {lacking}. Copy it there; find them with "
+        f"--alignment=similarity needs five landmarks of each image: {lacking}. Copy it there; find them with "
         "--detect; or choose --alignment=crop"
     )
 
 
 def _begin(root: Path, collection: Collection, settings: Settings) -> None:
-    """Makes the directory, or makes sure that it is of the same input and settings."""
+    """Makes the directory, or checks that an earlier call began it with the same input and settings."""
     wanted = {**asdict(settings), "source": _source(collection)}
     path = root / SETTINGS_FILE
     if path.is_file():
@@ -108,7 +114,7 @@ def _begin(root: Path, collection: Collection, settings: Settings) -> None:
         return
     if root.exists() and not (root.is_dir() and not any(root.iterdir())):
         raise UserError(f"--out={root}: already exists; name a new or an empty folder")
-    _write_json(path, wanted)
+    write_json(path, wanted)
 
 
 def _source(collection: Collection) -> dict[str, Any]:
@@ -124,31 +130,31 @@ def _source(collection: Collection) -> dict[str, Any]:
     }
 
 
-def _counted(pictures: Iterator[Prepared], progress: Progress) -> Iterator[Prepared]:
-    for picture in pictures:
+def _counted(images: Iterator[Prepared], progress: Progress) -> Iterator[Prepared]:
+    for image in images:
         progress.add()
-        yield picture
+        yield image
 
 
-def _write_shard(path: Path, collection: Collection, start: int, pictures: Iterator[Prepared]) -> None:
-    """The shard, then its index, whose being there says that both are whole."""
+def _write_shard(path: Path, collection: Collection, start: int, images: Iterator[Prepared]) -> None:
+    """Writes a shard, then its index: where an index exists, both are whole."""
     rows, dropped, index = [], [], []
     at = 0
-    with whole_file(path) as aside:
+    with atomic_file(path) as aside:
         with tf.io.TFRecordWriter(str(aside)) as writer:
-            for row, picture in enumerate(pictures, start):
-                if picture.dropped:
-                    dropped.append((collection.table.files[row], picture.dropped))
+            for row, image in enumerate(images, start):
+                if image.dropped:
+                    dropped.append((collection.table.files[row], image.dropped))
                     continue
-                record = _example(collection, row, picture).SerializeToString(deterministic=True)
+                record = _example(collection, row, image).SerializeToString(deterministic=True)
                 writer.write(record)
-                place = at + HEAD + record.index(picture.encoded)
-                index.append((place, len(picture.encoded), zlib.crc32(picture.encoded), picture.landmarks))
+                place = at + HEAD + record.index(image.encoded)
+                index.append((place, len(image.encoded), zlib.crc32(image.encoded), image.landmarks))
                 rows.append(row)
                 at += HEAD + len(record) + TAIL
         _flush_to_disk(aside)
     offsets, lengths, checksums, landmarks = zip(*index, strict=True) if index else ((),) * 4
-    with whole_file(index_path(path)) as aside, open(aside, "wb") as file:
+    with atomic_file(index_path(path)) as aside, open(aside, "wb") as file:
         np.savez(
             file,
             files=np.array([collection.table.files[row] for row in rows], dtype=np.str_),
@@ -176,16 +182,16 @@ def _splits(collection: Collection) -> np.ndarray:
     return collection.splits
 
 
-def _example(collection: Collection, row: int, picture: Prepared) -> tf.train.Example:
+def _example(collection: Collection, row: int, image: Prepared) -> tf.train.Example:
     table = collection.table
     features = {
-        "image": _bytes(picture.encoded),
+        "image": _bytes(image.encoded),
         "file": _bytes(table.files[row].encode()),
         "row": _ints([row]),
         "source": _bytes(collection.name.encode()),
         "split": _bytes(SPLITS[_splits(collection)[row]].encode()),
         "labels": _ints(table.labels[row].tolist()),
-        "landmarks": tf.train.Feature(float_list=tf.train.FloatList(value=picture.landmarks.ravel())),
+        "landmarks": tf.train.Feature(float_list=tf.train.FloatList(value=image.landmarks.ravel())),
     }
     return tf.train.Example(features=tf.train.Features(feature=features))
 
@@ -220,8 +226,3 @@ def _manifest(collection: Collection, settings: Settings, paths: Sequence[Path])
         "dropped": dropped,
         "shards": shards,
     }
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    with whole_file(path) as aside:
-        aside.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,7 +1,7 @@
-"""Prepared records: a directory of shards that `elegant-tf prepare` wrote, read at any place.
+"""Prepared records: a directory of shards that `elegant-tf prepare` wrote, with random access.
 
-A shard is a TFRecord file of `tf.train.Example`s, with an index beside it of where the encoded pictures are. So a
-picture is one read of a file, in any order, and a whole data set is an index in memory.
+A shard is a TFRecord file of `tf.train.Example`s, with an index of its encoded images beside it. Only the indices are
+in memory, and reading an image, in any order, is one read of a file.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ VERSION = 1
 
 
 class RecordReader:
-    """The encoded pictures of some shards.
+    """The encoded images of some shards.
 
     Args:
         paths: the shards.
-        shards: int32 `[M]`, the shard of each picture.
-        offsets, lengths: int64 `[M]`, where in it the encoded picture is.
-        checksums: uint32 `[M]`, CRC-32 of it.
-        files: the M names, for errors.
+        shards: int32 `[M]`, the shard of each image.
+        offsets, lengths: int64 `[M]`, the place of each encoded image in its shard.
+        checksums: uint32 `[M]`, the CRC-32 of each encoded image.
+        files: the M file names, for errors.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class RecordReader:
         self._files = files
 
     def read(self, index: int) -> bytes:
-        """The encoded picture `index`. Raises BadImage if it is not what was written."""
+        """The bytes of encoded image `index`. Raises BadImage if they are not those that were written."""
         shard, offset, length, checksum = self._places[index].tolist()
         try:
             data = self._reader.read(shard, offset, length)
@@ -61,7 +61,7 @@ class RecordReader:
         return data
 
     def decode(self, index: int) -> np.ndarray:
-        """Picture `index`, uint8 RGB `[H, W, 3]`. Raises BadImage if it is not what was written."""
+        """Image `index`, uint8 RGB `[H, W, 3]`. Raises BadImage if its bytes are not those that were written."""
         return decode_image(self.read(index), self._name(index))
 
     def _name(self, index: int) -> str:
@@ -70,7 +70,7 @@ class RecordReader:
 
 @dataclass(frozen=True)
 class Records:
-    """A directory of records: its manifest, its pictures, and their encoded bytes."""
+    """A directory of records: its manifest, its images, and their encoded bytes."""
 
     manifest: dict[str, Any]
     collection: Collection
@@ -78,15 +78,15 @@ class Records:
 
     @property
     def image_size(self) -> int:
-        """The side of all pictures; 0 if they have sizes of their own."""
+        """The side of all images; 0 if their sizes differ."""
         return self.manifest["settings"]["image_size"]
 
 
 def open_records(data_dir: str | Path) -> Records:
-    """Opens what `elegant-tf prepare` wrote.
+    """Opens a directory that `elegant-tf prepare` wrote.
 
     Raises:
-        UserError: it is no such directory, unfinished, or a shard is missing or of another length.
+        UserError: it is not such a directory, it is unfinished, or a shard is missing or has another length.
     """
     root = Path(data_dir)
     manifest = read_manifest(root)
@@ -104,7 +104,7 @@ def open_records(data_dir: str | Path) -> Records:
         origin=str(root),
         table=AttributeTable(tuple(manifest["attributes"]), files, joined["labels"]),
         labels_from=str(root),
-        pictures_from=str(root),
+        images_from=str(root),
         read=reader.decode,
         splits_from=str(root / MANIFEST_FILE),
         splits=joined["splits"],
@@ -114,7 +114,7 @@ def open_records(data_dir: str | Path) -> Records:
 
 
 def read_manifest(root: Path) -> dict[str, Any]:
-    """A directory's manifest. Raises UserError if it has none, or not one of this version."""
+    """A directory's manifest. Raises UserError if it has none, or one of another version."""
     path = root / MANIFEST_FILE
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -122,12 +122,12 @@ def read_manifest(root: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(
             f"--data_dir={root}: has no {MANIFEST_FILE}: give a directory that `elegant-tf prepare` wrote; "
-            "if it was interrupted, the same command goes on"
+            "if it was interrupted, the same command continues"
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: cannot be read ({error}): prepare the records again") from None
     if version != VERSION:
-        raise UserError(f"{path}: is of version {version}, expected {VERSION}: prepare the records again")
+        raise UserError(f"{path}: has version {version}, expected {VERSION}: prepare the records again")
     return manifest
 
 
@@ -145,19 +145,19 @@ def _read_index(root: Path, shard: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 def index_path(shard: Path) -> Path:
-    """Where a shard's index is."""
+    """The path of a shard's index."""
     return shard.with_suffix(".npz")
 
 
 def read_index(shard: Path) -> dict[str, np.ndarray]:
-    """A shard's index: files, labels, splits, landmarks, offsets, lengths, checksums."""
+    """A shard's index: files, labels, splits, landmarks, offsets, lengths and checksums."""
     names = ("files", "labels", "splits", "landmarks", "offsets", "lengths", "checksums")
     with np.load(index_path(shard), allow_pickle=False) as index:
         return {name: index[name] for name in names}
 
 
 class RecordsSource(CollectionSource):
-    """A split of records whose pictures have the size that training wants: they are decoded by TensorFlow."""
+    """An `EncodedSource` of a split of records whose images have training's size."""
 
     def __init__(self, records: Records, attributes: Sequence[str], split: str) -> None:
         super().__init__(records.collection, attributes, records.image_size, split)

@@ -1,4 +1,4 @@
-"""Which images make batch k: A has the attribute in turn, B has it not; a function of (seed, k) alone."""
+"""Choosing the pairs of batch k, a function of (seed, k): image A has the attribute in turn, image B lacks it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from elegant_tf.data.matching import Matcher
 from elegant_tf.data.permutation import derived_keys, shuffled
 from elegant_tf.errors import UserError
 
-SCHEDULES = ("cycle", "mixed")
+SCHEDULES = ("round_robin", "mixed")
 MATCHES = ("none", "all")
 
 # Keys that keep the random streams of one seed apart.
@@ -18,10 +18,10 @@ _ORDER, _FLIPS, _MATCHES = 0, 1, 2
 
 
 class Pairs(NamedTuple):
-    """Which images make a batch.
+    """The images of a batch.
 
-    `a`, `b`: int64 `[N]`, image indices; `attribute`: int32 `[N]`, which attribute a has and b has not;
-    `flip_a`, `flip_b`: bool `[N]`, whether to mirror.
+    `a`, `b`: int64 `[N]`, image indices; `attribute`: int32 `[N]`, the attribute that a has and b lacks; `flip_a`,
+    `flip_b`: bool `[N]`, whether to mirror.
     """
 
     a: np.ndarray
@@ -34,22 +34,22 @@ class Pairs(NamedTuple):
 class PairSampler:
     """Chooses the pairs of batch k = 0, 1, …
 
-    Under `cycle` batch k trains attribute k mod n throughout (the authors' schedule); under `mixed` the
-    attributes take turns from example to example, so that each gets N / n of a batch, remainders going round.
-    The images with an attribute form a pool, those without another; every pool is used up, in an order
-    shuffled anew, before any of its images comes again. With `match="all"` that holds for A, and B is drawn among
-    the images without the attribute that are most like A in all others. Safe to call from several threads.
+    Batch k is a function of (seed, k). Under `round_robin` it trains attribute k mod n (the authors' schedule); under
+    `mixed` the attributes take turns from example to example, so each gets N / n of a batch, and remainders move on to
+    the next batches. The images with an attribute form one pool, those without it another. A pool is used up, in a
+    newly shuffled order, before any of its images returns. With `match="all"` this holds for A, and B is drawn from
+    the images without the attribute that agree with A in the most other attributes. Safe to call from several threads.
 
     Args:
         labels: int8 `[M, n]` in {0, 1}.
         batch_size: N.
-        schedule: `cycle` or `mixed`.
+        schedule: `round_robin` or `mixed`.
         seed: 0 or more.
-        flip: whether `flip_a` and `flip_b` mirror half of the images, by chance.
+        flip: whether `flip_a` and `flip_b` mirror half of the images at random.
         match: `none` or `all`.
 
     Raises:
-        UserError: another schedule or match, or an attribute that all images or none have.
+        UserError: an unknown schedule or match, or an attribute that all images or none have.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class PairSampler:
         self._order_key = int(self._sequence(_ORDER).generate_state(1, np.uint64)[0])
 
     def pool(self, attribute: int, has: bool) -> np.ndarray:
-        """The images that have an attribute, or have it not: int32 `[m]`, ascending."""
+        """The images with an attribute (`has`), or without it: int32 `[m]`, ascending."""
         number = 2 * attribute + int(has)
         return self._members[self._starts[number] :][: self._sizes[number]]
 
@@ -89,7 +89,7 @@ class PairSampler:
         """The pairs of batch k."""
         n = self._count
         example = np.arange(self.batch_size)
-        if self.schedule == "cycle":
+        if self.schedule == "round_robin":
             attribute = np.full(self.batch_size, k % n)
             place = k // n * self.batch_size + example
         else:
@@ -105,7 +105,7 @@ class PairSampler:
         return Pairs(a, b, attribute.astype(np.int32), *flips)
 
     def _take(self, pools: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """The images at these places of pools' endless shuffled streams; a pool is `2 * attribute + has`."""
+        """The images at these places in the endless shuffled streams of pools, numbered `2 * attribute + has`."""
         sizes = self._sizes[pools]
         epochs, offsets = np.divmod(places, sizes)
         order = shuffled(offsets, sizes, derived_keys(self._order_key, pools, epochs))

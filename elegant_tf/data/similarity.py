@@ -1,4 +1,7 @@
-"""The alignment of faces: five points go to the places of a mean face by turning, scaling and moving."""
+"""The alignment of faces: a rotation, a scale and a shift map their five points to those of a mean face.
+
+Own code: NumPy and Pillow do it in a few lines, where OpenCV or scikit-image would be one more package to install.
+"""
 
 from __future__ import annotations
 
@@ -18,41 +21,41 @@ MEAN_FACE = (
     (0.14496, 0.19943),
 )
 _RATIO = 70 / (256 * 0.34967)
-_RATIO_Y = (MEAN_FACE[0][1] * _RATIO + 0.5) * 2.42  # the pupils' height divides the picture 1 : 1.42
+_RATIO_Y = (MEAN_FACE[0][1] * _RATIO + 0.5) * 2.42  # the pupils' height divides the image 1 : 1.42
 
-_MARGIN = 3  # pixels around what is sampled, for the bicubic filter
+_MARGIN = 3  # pixels around the sampled area, for the bicubic filter
 
 
 def target_points(size: int) -> np.ndarray:
-    """Where the five points of an aligned face of this side are: float64 `[5, 2]`, x and y in pixels."""
+    """The five points of an aligned face with this side: float64 `[5, 2]`, x and y in pixels."""
     x, y = np.array(MEAN_FACE).T
     return np.stack([(x * _RATIO + 0.5) * size, (y * _RATIO + 0.5) * size / _RATIO_Y], axis=1)
 
 
 @dataclass(frozen=True)
 class Similarity:
-    """z → scale·z + shift on complex numbers x + iy: turns, scales and moves, and never mirrors.
+    """z → scale·z + shift on complex numbers x + iy: rotates, scales and moves, but never mirrors.
 
-    Coordinates are pixels; a pixel's centre has whole numbers.
+    Coordinates are pixels; those of a pixel's centre are integers.
     """
 
     scale: complex
     shift: complex
 
     def points(self, points: np.ndarray) -> np.ndarray:
-        """Where points `[..., 2]` go, float64."""
+        """Maps points `[..., 2]`, to float64."""
         moved = self.scale * _complex(points) + self.shift
         return np.stack([moved.real, moved.imag], axis=-1)
 
     def inverse(self) -> Similarity:
-        """The way back."""
+        """The inverse map."""
         return Similarity(1 / self.scale, -self.shift / self.scale)
 
 
 def fit(points: np.ndarray, targets: np.ndarray) -> Similarity:
-    """The similarity that takes points to targets, both `[P, 2]`, with the least squared error.
+    """The similarity that maps points to targets, both `[P, 2]`, with the least squared error.
 
-    Raises UserError if the points are all at one place, or not finite.
+    Raises UserError if the points coincide or are not finite.
     """
     where = f"landmarks {np.round(points, 1).tolist()}"
     if not np.isfinite(points).all():
@@ -77,37 +80,41 @@ def align(image: np.ndarray, points: np.ndarray, size: int) -> tuple[np.ndarray,
         size: side S of the result.
 
     Returns:
-        uint8 RGB `[S, S, 3]`, border pixels repeated beyond the picture's edge; and the similarity that leads from
-        the picture to it. Raises UserError if the points are no five points of a face.
+        The face, uint8 RGB `[S, S, 3]`, with border pixels repeated beyond the image's edge; and the similarity from
+        the image to the face.
+
+    Raises:
+        UserError: the points cannot be the five points of a face.
     """
     similarity = fit(points, target_points(size))
     return warp(image, similarity, size, size), similarity
 
 
 def warp(image: np.ndarray, similarity: Similarity, width: int, height: int) -> np.ndarray:
-    """A picture uint8 `[H, W, 3]` moved by a similarity: uint8 `[height, width, 3]`.
+    """Moves an image uint8 `[H, W, 3]` by a similarity, to uint8 `[height, width, 3]`.
 
-    Sampled bicubically, after averaging over blocks where it shrinks; border pixels are repeated beyond the edge.
+    The image is averaged over blocks if it shrinks, then sampled bicubically; border pixels are repeated beyond the
+    edge.
     """
     back = similarity.inverse()
     reduction = max(1, int(abs(back.scale)))
     piece, left, top = _piece(image, back, width, height, _MARGIN * reduction)
-    picture = Image.fromarray(piece)
+    sampled = Image.fromarray(piece)
     if reduction > 1:
-        picture = picture.reduce(reduction)
-    # Pillow's coordinates: pixel edges have whole numbers. From there to the whole picture's pixels and back again.
+        sampled = sampled.reduce(reduction)
+    # In Pillow's coordinates, integers are edges of pixels, not centres: converts both ways.
     half = 0.5 + 0.5j
     scale = back.scale / reduction
     shift = (back.shift - back.scale * half + half - complex(left, top)) / reduction
     data = (scale.real, -scale.imag, shift.real, scale.imag, scale.real, shift.imag)
-    return np.array(picture.transform((width, height), Image.Transform.AFFINE, data, Image.Resampling.BICUBIC))
+    return np.array(sampled.transform((width, height), Image.Transform.AFFINE, data, Image.Resampling.BICUBIC))
 
 
 def paste(face: np.ndarray, image: np.ndarray, similarity: Similarity) -> np.ndarray:
-    """Puts an aligned face, changed perhaps, back: a new uint8 `[H, W, 3]`.
+    """Puts an aligned, perhaps edited, face back into its image: a new uint8 `[H, W, 3]`.
 
-    `face`: uint8 `[S, S, 3]`; `image`: the picture that it was aligned from, uint8 `[H, W, 3]`; `similarity`: from
-    the picture to the face.
+    `face`: uint8 `[S, S, 3]`; `image`: the image that it was aligned from, uint8 `[H, W, 3]`; `similarity`: from the
+    image to the face.
     """
     height, width = image.shape[:2]
     back = similarity.inverse()
@@ -118,7 +125,7 @@ def paste(face: np.ndarray, image: np.ndarray, similarity: Similarity) -> np.nda
 
 
 def _piece(image: np.ndarray, back: Similarity, width: int, height: int, margin: int) -> tuple[np.ndarray, int, int]:
-    """The part of the picture that is looked at, its border repeated where it goes beyond; its left and top."""
+    """The part of the image that is sampled, with its border repeated beyond the edge, and its left and top."""
     corners = back.points(np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]]))
     left, top = np.floor(corners.min(axis=0)).astype(int) - margin
     right, bottom = np.ceil(corners.max(axis=0)).astype(int) + margin + 1

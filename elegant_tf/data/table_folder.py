@@ -1,4 +1,4 @@
-"""A user's own pictures: a folder with a table (CSV, TSV or Parquet) of files and attributes."""
+"""A user's own images: a folder with a table (CSV, TSV or Parquet) of files and attributes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elegant_tf.data.attributes import SPLITS, AttributeTable, read_text
-from elegant_tf.data.collection import Collection, disagreement, list_pictures, read_from
+from elegant_tf.data.attributes import SPLITS, AttributeTable, check_unique, read_text
+from elegant_tf.data.collection import Collection, disagreement, list_images, read_from
 from elegant_tf.data.landmarks import COLUMNS, POINTS
 from elegant_tf.errors import UserError
 
@@ -24,7 +24,7 @@ _SPLIT_VALUES = {**{name: number for number, name in enumerate(SPLITS)}, "0": 0,
 
 
 class Table(NamedTuple):
-    """A table's text: `path`; `header`; `rows`, as long as the header each; `lines`, where each row begins."""
+    """A table's text: `path`; `header`; `rows`, each as long as the header; `lines`, the first line of each row."""
 
     path: Path
     header: tuple[str, ...]
@@ -32,40 +32,39 @@ class Table(NamedTuple):
     lines: Sequence[int]
 
     def column(self, name: str) -> list[str]:
-        """One column, without the spaces around its values."""
+        """One column, its values without surrounding spaces."""
         position = self.header.index(name)
         return [row[position].strip() for row in self.rows]
 
 
 def open_table_folder(data_dir: str | Path, labels_file: str | Path = "") -> Collection:
-    """A folder of pictures, also in folders within, with a table that says which attributes each has.
+    """Opens a folder of images, which may lie in folders below it, and the table of their attributes.
 
-    The table has a header; a column named as one of `FILE_COLUMNS`, or else the first, holds the pictures' paths
-    from the folder. Every column of 0 and 1, -1 and 1, or true and false alone is an attribute; `split` (train,
-    validation, test) and the ten `lefteye_x` … `rightmouth_y` may be there; other columns are left alone.
+    The table has a header. A column with a name in `FILE_COLUMNS`, else the first column, holds the images' paths,
+    relative to the folder. Every column of 0 and 1, -1 and 1, or true and false only is an attribute. The column
+    `split` (train, validation, test) and the ten `lefteye_x` … `rightmouth_y` are optional; others are ignored.
 
     Args:
         data_dir: the folder.
         labels_file: the table; empty: the only one in the folder.
 
     Raises:
-        UserError: there is no table or no picture, or the table is malformed; names file and line.
+        UserError: the folder has no table or no image, or the table is malformed; the text names file and line.
     """
     root = Path(data_dir)
     if not root.is_dir():
-        raise UserError(f"--data_dir={root}: no such directory: give the folder of the pictures")
+        raise UserError(f"--data_dir={root}: no such directory: give the folder of the images")
     table = read_table(Path(labels_file) if str(labels_file) else _find_table(root))
     file_column = next((name for name in table.header if name.lower() in FILE_COLUMNS), table.header[0])
     files = [file.replace("\\", "/").removeprefix("./") for file in table.column(file_column)]
     _check_files(table, files)
-    pictures = list_pictures(root)
-    missing, unlabelled = disagreement(files, pictures)
+    missing, unlabelled = disagreement(files, list_images(root))
     return Collection(
         name="folder",
         origin=str(root),
         table=_attributes(table, files, file_column),
         labels_from=str(table.path),
-        pictures_from=str(root),
+        images_from=str(root),
         read=read_from(root, files),
         splits_from=str(table.path)
         if SPLIT_COLUMN in table.header
@@ -78,7 +77,7 @@ def open_table_folder(data_dir: str | Path, labels_file: str | Path = "") -> Col
 
 
 def read_table(path: Path) -> Table:
-    """Reads a .csv, .tsv or .parquet file. Raises UserError, with file and line, if it is none."""
+    """Reads a .csv, .tsv or .parquet file. Raises UserError, with file and line, on anything else."""
     if path.suffix.lower() not in TABLE_SUFFIXES:
         raise UserError(f"--labels_file={path}: expected a name ending in {', '.join(TABLE_SUFFIXES)}")
     table = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_text(path)
@@ -95,7 +94,7 @@ def _find_table(root: Path) -> Path:
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
         raise UserError(
-            f"--data_dir={root}: expected one table (.csv, .tsv, .parquet), found {names}: say --labels_file"
+            f"--data_dir={root}: expected one table (.csv, .tsv, .parquet), found {names}: name it with --labels_file"
         )
     return found[0]
 
@@ -125,7 +124,7 @@ def _read_text(path: Path) -> Table:
 
 
 def _delimiter(path: Path, text: str) -> str:
-    """A .csv of the spreadsheets of half of Europe has semicolons."""
+    """Spreadsheets write .csv files with semicolons where the comma is the decimal sign."""
     if path.suffix.lower() == ".tsv":
         return "\t"
     header = text.partition("\n")[0]
@@ -147,12 +146,10 @@ def _read_parquet(path: Path) -> Table:
 
 
 def _check_files(table: Table, files: Sequence[str]) -> None:
-    seen: dict[str, int] = {}
     for file, line in zip(files, table.lines, strict=True):
         if not file:
             raise UserError(f"{table.path}, line {line}: names no file")
-        if seen.setdefault(file, line) != line:
-            raise UserError(f"{table.path}, line {line}: {file!r} was already on line {seen[file]}")
+    check_unique(table.path, files, table.lines)
 
 
 def _attributes(table: Table, files: Sequence[str], file_column: str) -> AttributeTable:
@@ -169,7 +166,7 @@ def _attributes(table: Table, files: Sequence[str], file_column: str) -> Attribu
 
 
 def _labels(table: Table, name: str) -> np.ndarray | None:
-    """int8 `[M]` in {0, 1}; None for a column of something else."""
+    """int8 `[M]` in {0, 1}; None if the column is not an attribute."""
     words = [word.lower() for word in table.column(name)]
     odd = [place for place, word in enumerate(words) if word not in _VALUES]
     if len(odd) * 2 > len(words):

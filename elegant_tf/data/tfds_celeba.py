@@ -1,4 +1,4 @@
-"""CelebA through TensorFlow Datasets: prepared there before, or made by it of files put into its manual folder."""
+"""CelebA through TensorFlow Datasets: already prepared, or made of the files in its manual folder."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _BATCH = 1024
 
 
 def open_tfds(data_dir: str | Path = "") -> Collection:
-    """CelebA as TensorFlow Datasets keeps it. Pictures are read at any place, so nothing is shuffled by halves.
+    """Opens CelebA as TensorFlow Datasets stores it. Images are read in any order, without a shuffle buffer.
 
     Args:
-        data_dir: a prepared directory (the one with dataset_info.json, or one above it); or a folder that holds
-            `MANUAL_FILES`, of which a prepared directory is made inside it; empty: TensorFlow Datasets' own place.
+        data_dir: a prepared directory (the one with dataset_info.json, or one above it); or a folder with
+            `MANUAL_FILES`, in which a prepared directory is then made; empty: TensorFlow Datasets' own directory.
 
     Raises:
-        UserError: tensorflow-datasets is not installed, there is nothing prepared, or it cannot be made or read.
+        UserError: tensorflow-datasets is not installed, or the data is neither prepared nor can be, or is unreadable.
     """
     tfds = _import_tfds()
     root = Path(data_dir) if str(data_dir) else Path(tfds.core.constants.DATA_DIR)
@@ -49,7 +49,7 @@ def open_tfds(data_dir: str | Path = "") -> Collection:
     places = [find_records(path) for path in paths]
     numbers = np.repeat(np.arange(len(places)), [len(part) for part in places])
     joined = np.concatenate(places)
-    names = tuple(sorted(builder.info.features["attributes"]))  # read back, they are in any order
+    names = tuple(sorted(builder.info.features["attributes"]))  # the features are in any order
     labels, landmarks = _read_labels(paths, names, len(joined))
     splits = np.repeat([SPLITS.index(split) for split in present], [infos[split].num_examples for split in present])
     if len(splits) != len(joined):
@@ -71,7 +71,7 @@ def open_tfds(data_dir: str | Path = "") -> Collection:
         origin=str(root),
         table=AttributeTable(names, files, labels),
         labels_from=str(root),
-        pictures_from=str(root),
+        images_from=str(root),
         read=read,
         splits_from=str(root),
         splits=splits.astype(np.int8),
@@ -93,7 +93,7 @@ def _builder(tfds: Any, root: Path) -> Any:
     if prepared is not None:
         try:
             return tfds.builder_from_directory(str(prepared))
-        except Exception as error:  # whatever its many formats and versions raise
+        except Exception as error:  # its formats and versions raise many kinds
             raise UserError(f"--data_dir={prepared}: TensorFlow Datasets cannot read it: {error}") from error
     manual = next((folder for folder in (root, root / "downloads" / "manual") if _has_manual(folder)), None)
     if manual is None:
@@ -120,13 +120,13 @@ def _make(tfds: Any, root: Path, manual: Path) -> Any:
         builder = tfds.builder(NAME, data_dir=str(root))
         config = tfds.download.DownloadConfig(manual_dir=str(manual))
         builder.download_and_prepare(download_config=config)
-    except Exception as error:  # a checksum, the disk, the network: it says which
+    except Exception as error:  # a checksum, the disk or the network: its text says which
         raise UserError(f"--data_dir={manual}: TensorFlow Datasets cannot make {NAME} of it: {error}") from error
     return builder
 
 
 def _read_labels(paths: list[str], names: tuple[str, ...], count: int) -> tuple[np.ndarray, np.ndarray]:
-    """int8 `[M, n]` and float32 `[M, 5, 2]` of all examples, in order; parsed by TensorFlow, pictures left out."""
+    """Labels int8 `[M, n]` and landmarks float32 `[M, 5, 2]` of all examples, in order, without decoding images."""
     features = {f"attributes/{name}": tf.io.FixedLenFeature([], tf.int64) for name in names}
     features |= {f"landmarks/{name}": tf.io.FixedLenFeature([], tf.int64) for name in COLUMNS}
 

@@ -1,4 +1,4 @@
-"""TFRecord files, read at any place: where their records are, and one record's bytes.
+"""Random access to TFRecord files, which `tf.data` reads only from front to back.
 
 A file is a sequence of records: length (8 bytes), its checksum (4), the data, its checksum (4).
 """
@@ -19,7 +19,7 @@ HEAD, TAIL = 12, 4
 
 
 def find_records(path: str | Path) -> np.ndarray:
-    """Where the data of each record of a file is: int64 `[M, 2]`, offset and length. Reads 8 bytes a record.
+    """The place of each record's data in a file: int64 `[M, 2]`, offset and length. Reads 8 bytes per record.
 
     Raises UserError if the file cannot be read or does not end with a record.
     """
@@ -40,7 +40,7 @@ def find_records(path: str | Path) -> np.ndarray:
 
 
 class ByteReader:
-    """Reads pieces of several files, from any number of threads; the files stay open.
+    """Reads parts of several files, from any number of threads. The files stay open.
 
     Raises:
         UserError: a file cannot be opened.
@@ -60,7 +60,7 @@ class ByteReader:
             os.close(descriptor)
 
     def read(self, file: int, offset: int, length: int) -> bytes:
-        """`length` bytes of file number `file`; fewer at its end. Raises OSError if it cannot be read."""
+        """`length` bytes of file number `file`, or fewer at its end. Raises OSError if it cannot be read."""
         return os.pread(self._descriptors[file], length, offset)
 
     def name(self, file: int) -> str:
@@ -70,7 +70,7 @@ class ByteReader:
 
 def file_sha256(path: str | Path) -> str:
     """The SHA-256 of a file, in hexadecimal. Raises OSError if it cannot be read."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256()  # hashlib.file_digest needs Python 3.11
     with open(path, "rb") as file:
         while piece := file.read(2**20):
             digest.update(piece)

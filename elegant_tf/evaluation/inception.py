@@ -1,4 +1,4 @@
-"""Features of images from Keras' InceptionV3, for distances between sets of images."""
+"""Features from Keras' InceptionV3, for distances between sets of images."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from elegant_tf.images import to_float
 
 FEATURES = 2048
 
-# The weights that Keras publishes; it downloads them once, 84 MB, and keeps them in ~/.keras/models.
+# Keras' published weights, downloaded once (84 MB) into ~/.keras/models.
 KERAS = "keras"
 
-# Pixels a side that the network was made for.
+# The network's own side in pixels.
 _SIDE = 299
 
-# Images that go through the network at once: some 300 MB of activations.
+# Images that pass the network at once: about 300 MB of activations.
 _BATCH = 16
 
 
 class Inception:
-    """InceptionV3 up to its pooled 2048 features: a function of images, for `distribution.distances`.
+    """InceptionV3 up to its pooled 2048 features: a function of images, for `metrics.distribution.distances`.
 
-    This is Keras' network with Keras' training on ImageNet. Published FIDs come from another one, of 2015, in
-    TF-slim; so these numbers compare with each other only, not with those of papers.
+    This is Keras' network with Keras' training on ImageNet. Published FIDs use another network, of 2015, in TF-slim:
+    distances by this one compare with each other, not with those of papers.
 
     Args:
         weights: `"keras"`, Keras' own ImageNet weights, from its cache or the internet; or a file: what
@@ -55,7 +55,7 @@ class Inception:
         return features
 
     def _graph(self, images: tf.Tensor) -> tf.Tensor:
-        # Without antialiasing, shrunk pictures would differ from others by their aliases alone (Parmar et al., 2022).
+        # Without antialiasing, reduced images would differ from others by their aliases alone (Parmar et al., 2022).
         resized = tf.image.resize(images, [_SIDE, _SIDE], "bilinear", antialias=True)
         return self._network(to_float(resized), training=False)
 
@@ -63,7 +63,7 @@ class Inception:
 def _published() -> keras.Model:
     try:
         return _network("imagenet")
-    except Exception as error:  # Keras raises plain exceptions for whatever a download meets
+    except Exception as error:  # Keras raises plain exceptions when a download fails
         raise UserError(
             f"--inception={KERAS}: Keras could not get its ImageNet weights ({error}): connect to the internet, "
             "or give a file of InceptionV3's weights without its top instead"
@@ -76,7 +76,7 @@ def _from_file(path: Path) -> keras.Model:
     network = _network(None)
     try:
         network.load_weights(path)
-    except Exception as error:  # HDF5 and Keras answer damaged files with almost any exception
+    except Exception as error:  # HDF5 and Keras raise almost any exception on damaged files
         raise UserError(
             f"--inception={path}: holds no weights of Keras' InceptionV3 without its top "
             f"({str(error).splitlines()[0]}): give a .weights.h5 file or Keras' published .h5 file, or {KERAS}"

@@ -1,50 +1,49 @@
-"""The few numbers that tell, while a run trains, whether it learns."""
+"""A few numbers that show, while a run trains, whether it learns."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from elegant_tf.config import Config
-from elegant_tf.data.sources import open_source
 from elegant_tf.editor import Editor
+from elegant_tf.evaluation.counterfactuals import Counterfactuals, has_counterfactuals, load_counterfactuals
 from elegant_tf.evaluation.edits import edit_all, sample_edits
-from elegant_tf.evaluation.reconstruction import evaluate_reconstruction
-from elegant_tf.evaluation.scorecard import mean_score, scorecard
-from elegant_tf.evaluation.triples import Triples, has_triples, load_triples
-from elegant_tf.model import Elegant
+from elegant_tf.evaluation.metrics.reconstruction import reconstruct
+from elegant_tf.evaluation.metrics.scores import mean_score, scorecard
+from elegant_tf.model.elegant import Elegant
+from elegant_tf.sources import open_source
 
-COUNT = 16  # edits of a kind
+COUNT = 16  # edits per attribute and direction
 
 
 class Monitor:
-    """Held-out edits of a run, tried again and again.
+    """Evaluates a generator in training on the same held-out edits each time: `Trainer(…, evaluator=Monitor(config))`.
 
     Args:
-        config: the run's options.
+        config: the run's configuration.
 
     Raises:
-        UserError: the data has no test split to evaluate on, or it cannot be read.
+        UserError: the data has no test split, or it cannot be read.
     """
 
     def __init__(self, config: Config) -> None:
-        self._image_size = config.image_size
-        if has_triples(config):
-            self._edits = load_triples(config, None, COUNT)
+        self._image_size = config.model.image_size
+        if has_counterfactuals(config):
+            self._edits = load_counterfactuals(config, None, COUNT)
         else:
-            place = (config.data, config.data_dir, config.attributes, config.image_size)
-            source = open_source(*place, split="test", labels_file=config.labels_file)
+            source = open_source(config.data, config.model.attributes, config.model.image_size, "test")
             self._edits = sample_edits(source, COUNT)
 
-    def measure(self, generator: Elegant) -> dict[str, float]:
-        """`reconstruction_psnr` in decibels; with right answers `realised` and `leak`, else `moved`, both of 255.
+    def __call__(self, generator: Elegant) -> dict[str, float]:
+        """`reconstruction_psnr` in decibels; with counterfactual targets `realised` and `leak`, otherwise `moved`.
 
-        `moved` is the mean `|edited - input|`: 0 is a generator that changes nothing.
+        `leak` is of 255, as is `moved`, the mean `|edited - input|`: 0 is a generator that changes nothing.
         """
         editor = Editor(generator, self._image_size)
         edited = edit_all(editor, self._edits)
-        numbers = {"reconstruction_psnr": evaluate_reconstruction(editor, self._edits.inputs).psnr}
-        if isinstance(self._edits, Triples):
+        psnr = reconstruct(editor, self._edits.inputs).psnr
+        if isinstance(self._edits, Counterfactuals):
             mean = mean_score(scorecard(self._edits, edited))
-            return {"realised": mean.realised, "leak": mean.leak, **numbers}
+            return {"realised": mean.realised, "leak": mean.leak, "reconstruction_psnr": psnr}
         moved = np.abs(edited.astype(np.int16) - self._edits.inputs).mean(dtype=np.float64)
-        return {"moved": float(moved), **numbers}
+        return {"moved": float(moved), "reconstruction_psnr": psnr}

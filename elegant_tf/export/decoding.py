@@ -1,6 +1,6 @@
-"""Encoded pictures to pixels and back inside a TensorFlow graph, as `images` does it in Python.
+"""Decodes and encodes images inside a TensorFlow graph, with the results of `images` in Python.
 
-Servers decode what strangers send. So sizes are read from the headers first, and whatever is wrong becomes an
+Servers decode files from anyone. Sizes are therefore checked in the headers first, and every fault raises an
 InvalidArgumentError that names the input.
 """
 
@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-# 33.5 megapixels: some 0.5 GB for an image under way, and more than most cameras give.
+# 33.5 megapixels: about 0.5 GB of memory while an image is decoded, and more than most cameras take.
 MAX_PIXELS = 2**25
 RESIZES = ("crop", "pad", "stretch")
 
-# zlib's default, 6, takes four times as long as 1, which by then is most of a small edit, for files a sixth smaller.
+# zlib's default, 6, makes files a sixth smaller but takes four times as long, which is most of a small edit's time.
 _PNG_COMPRESSION = 1
 _HEADER_BYTES = 32
 _JPEG, _PNG, _GIF, _BMP, _WEBP = range(5)
@@ -23,23 +23,23 @@ _GIF_TRAILER = b"\x3b"
 
 
 def decode_images(encoded: tf.Tensor, size: int, resize: str, name: str) -> tf.Tensor:
-    """Decodes JPEG, PNG, WebP, GIF and BMP pictures to squares.
+    """Decodes JPEG, PNG, WebP, GIF and BMP images to squares.
 
-    Transparent pictures are laid on white; of an animated GIF the first frame is taken, animated WebPs are refused;
-    grey and CMYK pictures are converted. EXIF orientation is not looked at.
+    Transparent images are laid on white, grey and CMYK ones converted to RGB. Of an animated GIF the first frame is
+    taken; animated WebPs are refused. EXIF orientation is ignored.
 
     Args:
         encoded: strings `[N]`.
         size: side S of the squares.
-        resize: `crop` takes the centred square, as training and the Editor do; `pad` puts white beside it; `stretch`
-            squashes.
-        name: what to call the pictures in errors.
+        resize: `crop` takes the centred square, as training and the Editor do; `pad` adds white; `stretch` changes the
+            proportions.
+        name: what errors call the images.
 
     Returns:
-        uint8 RGB `[N, S, S, 3]`. Running it raises InvalidArgumentError on a picture that is none, damaged, or larger
-        than `MAX_PIXELS`.
+        uint8 RGB `[N, S, S, 3]`. Running it raises InvalidArgumentError on data that are not an image of these formats,
+        damaged, or larger than `MAX_PIXELS`.
     """
-    encoded = ensure(encoded, tf.size(encoded) > 0, f"{name}: must be one picture at least")
+    encoded = ensure(encoded, tf.size(encoded) > 0, f"{name}: must hold at least one image")
 
     def one(data: tf.Tensor) -> tf.Tensor:
         return square(_decode(data, name), size, resize)
@@ -105,7 +105,7 @@ def _kind(data: tf.Tensor, name: str) -> tf.Tensor:
         kind = tf.where(tf.equal(tf.strings.substr(data, 0, len(magic)), magic), number, kind)
     riff = tf.equal(tf.strings.substr(data, 0, 4), b"RIFF") & _has(data, 8, b"WEBP")
     kind = tf.where(riff, _WEBP, kind)
-    return ensure(kind, kind >= 0, f"{name}: is no JPEG, PNG, WebP, GIF or BMP picture")
+    return ensure(kind, kind >= 0, f"{name}: is not a JPEG, PNG, WebP, GIF or BMP image")
 
 
 def _decode_jpeg(data: tf.Tensor, name: str) -> tf.Tensor:
@@ -116,7 +116,7 @@ def _decode_jpeg(data: tf.Tensor, name: str) -> tf.Tensor:
 
 def _decode_png(data: tf.Tensor, header: tf.Tensor, name: str) -> tf.Tensor:
     data = _check_size(data, _big_endian(header[16:20]), _big_endian(header[20:24]), name)
-    # TensorFlow 2.21 takes 1 as opaque, not 255, in greys of fewer than 8 bits; they lose their transparency here.
+    # In greys of fewer than 8 bits, TensorFlow 2.21 takes alpha 1, not 255, for opaque: their transparency is ignored.
     few_greys = tf.equal(header[25], 0) & (header[24] < 8)
     return tf.cond(
         few_greys, lambda: tf.io.decode_png(data, channels=3), lambda: _on_white(tf.io.decode_png(data, channels=4))
@@ -124,7 +124,7 @@ def _decode_png(data: tf.Tensor, header: tf.Tensor, name: str) -> tf.Tensor:
 
 
 def _decode_bmp(data: tf.Tensor, header: tf.Tensor, name: str) -> tf.Tensor:
-    height = tf.bitcast(tf.cast(_little_endian(header[22:26]), tf.uint32), tf.int32)  # negative: from the top down
+    height = tf.bitcast(tf.cast(_little_endian(header[22:26]), tf.uint32), tf.int32)  # negative: rows from the top down
     data = _check_size(data, _little_endian(header[18:22]), tf.abs(tf.cast(height, tf.int64)), name)
     image = tf.io.decode_bmp(data)
     grey = tf.equal(tf.shape(image)[2], 1)
@@ -140,15 +140,15 @@ def _decode_webp(data: tf.Tensor, header: tf.Tensor, name: str) -> tf.Tensor:
         tf.where(_has(data, 12, b"VP8X"), extended, tf.where(_has(data, 12, b"VP8L"), lossless, lossy))
     )
     data = _check_size(data, width, height, name)
-    # TensorFlow 2.21 ends the process on an animation of which only the first frame is asked for.
+    # TensorFlow 2.21 ends the process when it is asked for the first frame alone of an animation.
     animated = _has(data, 12, b"VP8X") & (header[20] & 2 > 0)
-    data = ensure(data, ~animated, f"{name}: is an animated WebP picture; give a still one")
+    data = ensure(data, ~animated, f"{name}: is an animated WebP image; send a still one")
     image = tf.io.decode_image(data, expand_animations=False)
     return tf.cond(tf.equal(tf.shape(image)[2], 4), lambda: _on_white(image), lambda: image)
 
 
 def _decode_gif(data: tf.Tensor, header: tf.Tensor, name: str) -> tf.Tensor:
-    """Only the first frame is given to the decoder, which would decode them all."""
+    """Cuts the data after the first frame: the decoder would decode them all."""
     end, width, height = _first_gif_frame(data, header, name)
     canvas = [_little_endian(header[6:8]), _little_endian(header[8:10])]
     data = _check_size(data, tf.maximum(canvas[0], width), tf.maximum(canvas[1], height), name)
@@ -159,8 +159,8 @@ def _decode_gif(data: tf.Tensor, header: tf.Tensor, name: str) -> tf.Tensor:
 def _first_gif_frame(data: tf.Tensor, header: tf.Tensor, name: str) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Where a GIF's first frame ends, and its width and height.
 
-    Walks over blocks: 0x21 begins an extension, 0x2C a frame; either ends in sub-blocks of a length and so many bytes,
-    the last of which has none (GIF89a specification, sections 15 to 27).
+    Walks over blocks: 0x21 begins an extension, 0x2C a frame. Both end in sub-blocks, each a length and that number of
+    bytes; the last one has length 0 (GIF89a specification, sections 15 to 27).
     """
     at_block, in_extension, in_frame, done, bad = range(5)
     numbers = tf.cast(tf.io.decode_raw(data, tf.uint8), tf.int32)
@@ -189,12 +189,12 @@ def _first_gif_frame(data: tf.Tensor, header: tf.Tensor, name: str) -> tuple[tf.
     first = 13 + table(header[10])
     state = tf.where(first > last, bad, at_block)
     position, state, width, height = tf.while_loop(lambda _, state, *rest: state < done, step, (first, state, 0, 0))
-    position = ensure(position, tf.equal(state, done), f"{name}: is a damaged or truncated GIF picture")
+    position = ensure(position, tf.equal(state, done), f"{name}: is a damaged or truncated GIF image")
     return position, tf.cast(width, tf.int64), tf.cast(height, tf.int64)
 
 
 def _has(data: tf.Tensor, position: int, text: bytes) -> tf.Tensor:
-    """Whether the bytes at a position are these; False in data too short to have any there."""
+    """Whether the data hold this text at a position; False if they are too short."""
     long_enough = tf.strings.length(data) >= position + len(text)
     padded = tf.strings.join([data, b"\0" * (position + len(text))])
     return long_enough & tf.equal(tf.strings.substr(padded, position, len(text)), text)
@@ -221,6 +221,6 @@ def _check_size(data: tf.Tensor, width: tf.Tensor, height: tf.Tensor, name: str)
 
 
 def ensure(value: tf.Tensor, condition: tf.Tensor, message: str, *seen: tf.Tensor) -> tf.Tensor:
-    """The value, if the condition holds; else InvalidArgumentError: the message, and what was `seen`."""
+    """The value if the condition holds; otherwise InvalidArgumentError, with the message and the values `seen`."""
     with tf.control_dependencies([tf.debugging.Assert(condition, [message, *seen])]):
         return tf.identity(value)

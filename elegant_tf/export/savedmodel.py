@@ -1,4 +1,4 @@
-"""A run as a SavedModel for TF Serving: pictures as bytes in and out, no Python and no elegant_tf needed to run it."""
+"""A run as a SavedModel for TF Serving: encoded images in and out. Running it needs neither Python nor elegant_tf."""
 
 from __future__ import annotations
 
@@ -11,33 +11,34 @@ from pathlib import Path
 import tensorflow as tf
 
 import elegant_tf
-from elegant_tf.config import PRESETS, Config, preset
 from elegant_tf.errors import UserError
 from elegant_tf.export.decoding import RESIZES
-from elegant_tf.export.directory import new_directory
 from elegant_tf.export.signatures import make_signatures
 from elegant_tf.export.warmup import warmup_inputs, write_warmup
+from elegant_tf.files import atomic_directory
 from elegant_tf.images import check_image_size
-from elegant_tf.latent import block_bounds
-from elegant_tf.model import Elegant
-from elegant_tf.training.checkpoint import load_editing_generator
+from elegant_tf.model.elegant import Elegant
+from elegant_tf.model.latent import block_bounds
+from elegant_tf.rundir import config_groups, read_model
+from elegant_tf.runs import load_generator, make_generator
 
 ENCODINGS = ("png", "jpeg")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 METADATA_FILE = "metadata.json"
 LICENCE = "The program is MIT-licensed. Weights are bound by the terms of the images that they were trained on."
 
-# What may differ from a preset in a run that is still called after it.
-_NOT_OF_PRESETS = {"attributes", "image_size", "seed", "batch_size", "faces_count"}
-
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """How a run is exported. The defaults are those of `export_savedmodel.py`.
+    """How a run is exported.
 
-    `version`: the directory's number, the step if None; `image_size`: the run's if None; `resize`: crop, pad or
-    stretch, what becomes of pictures that are not square; `encoding`: png or jpeg, of edited pictures; `precision`: the
-    number format of the convolutions; `warmup`: whether to add requests that TF Serving runs before it answers.
+    Attributes:
+        version: the directory's number; None: the step.
+        image_size: side of the images; None: the run's.
+        resize: how images become square: crop, pad or stretch.
+        encoding: of edited images: png or jpeg.
+        precision: number format of the convolutions.
+        warmup: whether to add requests that TF Serving runs before it answers others.
 
     Raises:
         UserError: a value is not allowed.
@@ -65,66 +66,55 @@ def export_savedmodel(
     options: ExportOptions | None = None,
     step: int | None = None,
 ) -> Path:
-    """Writes a run's generator, averaged if the run keeps averages, to `export_dir/VERSION`; returns that path.
+    """Writes the generator that a run edits with to `export_dir/VERSION`, and returns that path.
 
     The directory appears all at once, so that a server that watches `export_dir` never sees half a model.
 
     Args:
-        run_dir: the run directory.
-        export_dir: where the versions are.
+        run_dir: a run directory, packed or not.
+        export_dir: the directory of the model's versions.
         options: how to export; None: the defaults.
         step: which checkpoint; None: the newest.
 
     Raises:
-        UserError: no such run or checkpoint, an image size that the run cannot take, the version exists already, it
-            cannot be written, or what warm-up requests need is not installed.
+        UserError: there is no such run or checkpoint, the run cannot take the image size, the version exists already or
+            cannot be written, or warm-up requests are asked for and tensorflow-serving-api is not installed.
     """
     options = options or ExportOptions()
-    config = Config.load(run_dir)
-    size = config.image_size if options.image_size is None else options.image_size
-    check_image_size(size, 2**config.depth)
-    generator, step = load_for_export(config, run_dir, step, options.precision)
+    model = read_model(run_dir)
+    size = model.image_size if options.image_size is None else options.image_size
+    check_image_size(size, 2**model.depth)
+    generator, step = load_for_export(run_dir, step, options.precision)
     target = Path(export_dir) / str(step if options.version is None else options.version)
     if os.path.lexists(target):
-        raise UserError(f"--export_dir={export_dir}: has version {target.name} already; choose another --version")
-    described = {**describe(config, size, step), "export": asdict(options)}
-    with new_directory(target) as aside:
+        raise UserError(f"--out={export_dir}: has version {target.name} already; choose another --version")
+    described = {**describe(run_dir, size, step), "export": asdict(options)}
+    with atomic_directory(target) as aside:
         _save(generator, options, size, described, aside)
     return target
 
 
-def describe(config: Config, size: int, step: int) -> dict:
-    """What travels in an exported model beside its weights, as JSON values."""
+def describe(run_dir: str | os.PathLike[str], size: int, step: int) -> dict:
+    """What an exported model holds beside its weights, as JSON values."""
+    model = read_model(run_dir)
     return {
-        "attributes": list(config.attributes),
-        # Where each attribute's channels of a code begin and end, for who joins codes of several exemplars.
-        "block_bounds": block_bounds(config.code_channels, len(config.attributes)).tolist(),
+        "attributes": list(model.attributes),
+        # Where each attribute's channels of a code begin and end, to join the codes of several exemplars.
+        "block_bounds": block_bounds(model.code_channels, len(model.attributes)).tolist(),
         "image_size": size,
         "value_range": [-1.0, 1.0],
         "step": step,
-        "preset": preset_of(config),
-        "config": json.loads(config.to_json()),
+        "config": config_groups(run_dir),
         "licence": LICENCE,
         "elegant_tf": elegant_tf.__version__,
         "tensorflow": tf.__version__,
     }
 
 
-def preset_of(config: Config) -> str:
-    """The preset that a configuration follows, whatever its data and sizes of images and batches, or `custom`."""
-    for name in PRESETS:
-        if set(preset(name).differences(config)) <= _NOT_OF_PRESETS:
-            return name
-    return "custom"
-
-
-def load_for_export(
-    config: Config, run_dir: str | os.PathLike[str], step: int | None, precision: str
-) -> tuple[Elegant, int]:
-    """The generator that the run edits with, to compute in `precision`, and its step."""
-    kept, step = load_editing_generator(config, run_dir, step)
-    generator = Elegant(**config.generator_arguments, dtype=precision)
-    generator.build()
+def load_for_export(run_dir: str | os.PathLike[str], step: int | None, precision: str) -> tuple[Elegant, int]:
+    """The generator that a run edits with, computing in `precision`, and its step."""
+    kept, step = load_generator(run_dir, step)
+    generator = make_generator(read_model(run_dir), precision)
     for variable, value in zip(generator.weights, kept.weights, strict=True):
         variable.assign(tf.cast(value.value, variable.dtype))
     return generator, step
@@ -135,7 +125,7 @@ def _save(generator: Elegant, options: ExportOptions, size: int, described: Mapp
     asset = path / METADATA_FILE
     asset.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
     module = tf.Module()
-    # A module that holds a Keras 3 model with several arguments cannot be saved: it holds the variables alone.
+    # The variables alone: TensorFlow cannot save a module that holds a Keras 3 model called with several arguments.
     module.generator_variables = [variable.value for variable in generator.weights]
     module.metadata_file = tf.saved_model.Asset(str(asset))
     module.functions = signatures

@@ -1,4 +1,4 @@
-"""The functions of an exported model: pictures as bytes in and out, every input checked in the graph."""
+"""The functions of an exported model: encoded images in and out, every input checked in the graph."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from elegant_tf.export.decoding import decode_images, encode_images, ensure
 from elegant_tf.images import to_float
-from elegant_tf.model import Elegant
+from elegant_tf.model.elegant import Elegant
 
 MAX_STEPS = 64
 
@@ -20,24 +20,25 @@ Signature: TypeAlias = Callable[..., dict[str, tf.Tensor]]
 def make_signatures(
     generator: Elegant, size: int, resize: str, encoding: str, described: Mapping
 ) -> dict[str, tf.types.experimental.GenericFunction]:
-    """The model's functions by signature name. Wrong inputs raise InvalidArgumentError, which names them.
+    """The model's functions by signature name. An invalid input raises InvalidArgumentError, which names it.
 
-    The first axis of every input and output is N, as a server that joins requests to batches needs it. n attributes,
-    pictures of side S, codes of h x w places and C channels:
+    The first axis of every input and output is N, so that a server can join requests to batches. With n attributes,
+    images of side S and codes of h x w places and C channels:
 
-    - `serving_default`: `image`, `exemplar`, encoded pictures, strings `[N]`; `weights` `[N, n]` → `edited_bytes`
-      `[N]`.
+    - `serving_default`: `image`, `exemplar`, encoded images, strings `[N]`; `weights` `[N, n]` → `edited_bytes` `[N]`.
     - `edit`: `images` `[N, S', S', 3]` in [-1, 1], S' any multiple of `2 ** depth`; `exemplars` `[N, K, S', S', 3]`;
-      `weights` `[N, K, n]` → `edited` and `residual`, as the images.
+      `weights` `[N, K, n]` → `edited` in [-1, 1] and `residual` in (-2, 2), both of the images' shape.
     - `encode`: `image` `[N]` → `code` `[N, h, w, C]`.
     - `edit_with_code`: `image` `[N]`; `code` `[N, h, w, C]`; `weights` `[N, n]` → `edited` `[N, S, S, 3]` in [-1, 1]
       and `edited_bytes` `[N]`.
-    - `edit_with_codes`: the same with M codes for each picture, each by itself: `codes` `[N, M, h, w, C]`; `weights`
-      `[N, M, n]` → `edited` `[N, M, S, S, 3]` and `edited_bytes` `[N, M]`.
+    - `edit_with_codes`: edits each image with each of M codes separately: `image` `[N]`; `codes` `[N, M, h, w, C]`;
+      `weights` `[N, M, n]` → `edited` `[N, M, S, S, 3]` and `edited_bytes` `[N, M]`.
     - `interpolate`: `image`, `exemplar` `[N]`; `weights` `[N, n]`; `steps`, int32 `[N]` → `edited_bytes` `[N, m]`, m
-      the most steps: weights times 1/steps … 1; a row of fewer steps ends with its last picture repeated.
-    - `metadata`: `id`, any int32 `[N]` → `json` `[N]`, what `savedmodel.describe` says and how it was exported;
+      the largest of `steps`: edits by the weights times 1/steps … 1; a row of fewer steps repeats its last image.
+    - `metadata`: `id`, any int32 `[N]` → `json` `[N]`, `savedmodel.describe` and the options of the export;
       `attributes` `[N, n]`.
+
+    `weights` are edit coefficients. The input keeps this name because deployed clients send it.
     """
     count = len(generator.attributes)
     code_shape = generator.code_shape(size)
@@ -46,8 +47,8 @@ def make_signatures(
         return to_float(tf.cast(decode_images(encoded, size, resize, name), tf.float32))
 
     def encode_result(images: tf.Tensor) -> tf.Tensor:
-        pictures = encode_images(_to_pixels(tf.reshape(images, [-1, size, size, 3])), encoding)
-        return tf.reshape(pictures, tf.shape(images)[:-3])
+        encoded = encode_images(_to_pixels(tf.reshape(images, [-1, size, size, 3])), encoding)
+        return tf.reshape(encoded, tf.shape(images)[:-3])
 
     def swap(image, exemplar, weights):
         weights = _check_weights(weights, count)
@@ -61,8 +62,8 @@ def make_signatures(
         images = _check_pixels(images, "images", 2**generator.depth)
         exemplars = _check_pixels(exemplars, "exemplars", 2**generator.depth)
         _check_counts(images=images, exemplars=exemplars, weights=weights)
-        alike = tf.reduce_all(tf.equal(tf.shape(images)[-3:], tf.shape(exemplars)[-3:]))
-        exemplars = ensure(exemplars, alike, "exemplars: must have the size of images")
+        same_size = tf.reduce_all(tf.equal(tf.shape(images)[-3:], tf.shape(exemplars)[-3:]))
+        exemplars = ensure(exemplars, same_size, "exemplars: must have the size of images")
         same = tf.equal(tf.shape(exemplars)[1], tf.shape(weights)[1])
         weights = ensure(weights, same, "weights: must be [N, K, n] for exemplars [N, K, S, S, 3]")
         edited, residual = generator.edit(images, exemplars, weights)
@@ -104,7 +105,7 @@ def make_signatures(
         return {"json": texts, "attributes": tf.repeat(names[None], tf.size(id), axis=0)}
 
     image, exemplar = _spec("image", [None], tf.string), _spec("exemplar", [None], tf.string)
-    # Sizes stay open here and are checked in the graph: servers do not hold inputs against these shapes.
+    # Sizes stay open here and are checked in the graph: servers do not compare inputs with these shapes.
     weights, weights_of_each = _spec("weights", [None] * 2), _spec("weights", [None] * 3)
     images, exemplars = _spec("images", [None] * 4), _spec("exemplars", [None] * 5)
     specs: dict[str, tuple[Signature, list[tf.TensorSpec]]] = {
@@ -140,7 +141,7 @@ def _check_codes(codes: tf.Tensor, name: str, shape: Sequence[int]) -> tf.Tensor
     """Codes `[..., h, w, C]`, their last three sizes known."""
     right = tf.reduce_all(tf.equal(tf.shape(codes)[-3:], shape)) & (tf.size(codes) > 0)
     codes = ensure(
-        codes, right, f"{name}: must be [..., {', '.join(map(str, shape))}], one at least, not", tf.shape(codes)
+        codes, right, f"{name}: must be [..., {', '.join(map(str, shape))}], at least one, not", tf.shape(codes)
     )
     codes = ensure(codes, tf.reduce_all(tf.math.is_finite(codes)), f"{name}: must be finite numbers")
     return tf.ensure_shape(codes, [*codes.shape[:-3], *shape])
@@ -150,7 +151,7 @@ def _check_pixels(images: tf.Tensor, name: str, multiple: int) -> tf.Tensor:
     height, width, channels = tf.unstack(tf.shape(images)[-3:])
     whole = tf.equal(height, width) & tf.equal(height % multiple, 0)
     right = tf.equal(channels, 3) & whole & (tf.size(images) > 0)
-    text = f"{name}: must be [..., S, S, 3] with S a multiple of {multiple}, one at least, not"
+    text = f"{name}: must be [..., S, S, 3] with S a multiple of {multiple}, at least one, not"
     images = ensure(images, right, text, tf.shape(images))
     in_range = tf.reduce_all(tf.abs(images) <= 1.001)  # False for NaN, too
     images = ensure(images, in_range, f"{name}: must be numbers from -1 to 1")

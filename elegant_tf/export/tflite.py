@@ -1,4 +1,4 @@
-"""A run as TFLite files for phones, each compared with the Keras model in LiteRT before it is kept."""
+"""A run as TFLite files for phones, each compared in LiteRT with the Keras model before it is kept."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,32 +14,37 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from elegant_tf.config import Config
-from elegant_tf.data.faces import make_face
+from elegant_tf.config import DataConfig
+from elegant_tf.data.source import Source
 from elegant_tf.errors import UserError
-from elegant_tf.export.directory import new_directory
 from elegant_tf.export.savedmodel import describe, load_for_export
+from elegant_tf.files import atomic_directory, write_json, write_text
 from elegant_tf.images import check_image_size, to_float
-from elegant_tf.model import Elegant
+from elegant_tf.model.elegant import Elegant
+from elegant_tf.rundir import read_model
+from elegant_tf.sources import open_source
 
 KINDS = ("float32", "float16", "dynamic_int8")
 PAIRS = 100
 
-# How far an edited pixel may be from the Keras model's, of 255; what is further off is not kept.
+# How far an edited pixel may be from the Keras model's, of 255. Files that are further off are not kept.
 ALLOWED = {"float32": 1.0, "float16": 2.0, "dynamic_int8": float("inf")}
 
 METADATA_NAME = "elegant_tf"
-_REPORT = "report"
 _THREADS = (1, 2, 4)
 _TIMED_RUNS = 10
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A file against the Keras model, on the pixels of edited pictures.
+    """A file against the Keras model, on the pixels of edited images.
 
-    `max_difference`, `mean_difference`: of 255; `psnr`: dB; `megabytes`: the file's size, 1e6 bytes; `milliseconds`:
-    median time of a swap by number of threads.
+    Attributes:
+        kind: of `KINDS`.
+        max_difference, mean_difference: absolute, of 255.
+        psnr: in dB.
+        megabytes: the file's size in 1e6 bytes.
+        milliseconds: median time of a swap by number of threads.
     """
 
     kind: str
@@ -58,23 +63,23 @@ def export_tflite(
     step: int | None = None,
     pairs: int = PAIRS,
 ) -> list[Comparison]:
-    """Writes `elegant_KIND.tflite` for each kind into a new folder, and `report.json` and `report.md` beside them.
+    """Writes `elegant_KIND.tflite` for each kind to a new folder, with `report.json` and `report.md` beside them.
 
     Each file has the signatures `swap` (`image`, `exemplar` `[1, S, S, 3]` in [-1, 1], `weights` `[1, n]` → `edited`),
-    `encode` (`image` → `code`) and `edit_with_code` (`image`, `code`, `weights` → `edited`), and among its metadata, as
-    `elegant_tf`, what `savedmodel.describe` says, in JSON.
+    `encode` (`image` → `code`) and `edit_with_code` (`image`, `code`, `weights` → `edited`). Its metadata hold
+    `savedmodel.describe` in JSON under the name `elegant_tf`. As in the SavedModel, `weights` are edit coefficients.
 
     Args:
-        run_dir: the run directory.
+        run_dir: a run directory, packed or not.
         out: the folder to make.
         kinds: of `KINDS`.
         image_size: S; None: the run's.
         step: which checkpoint; None: the newest.
-        pairs: how many pairs of drawn faces to compare on.
+        pairs: number of pairs of drawn faces to compare on.
 
     Raises:
-        UserError: LiteRT is missing, an unknown kind, no such run, the folder exists, or a file is further from the
-            Keras model than `ALLOWED`. Nothing is written then.
+        UserError: LiteRT is missing, a kind is unknown, there is no such run, the folder exists, or a file is further
+            from the Keras model than `ALLOWED`. Nothing is written then.
     """
     interpreter = _load_litert()
     kinds = tuple(dict.fromkeys(kinds))
@@ -82,12 +87,12 @@ def export_tflite(
         raise UserError(f"--kinds or --tflite={','.join(kinds)}: must be one or several of {', '.join(KINDS)}")
     if os.path.lexists(out):
         raise UserError(f"{out}: exists already; choose another folder for TFLite files")
-    config = Config.load(run_dir)
-    size = config.image_size if image_size is None else image_size
-    check_image_size(size, 2**config.depth)
-    generator, step = load_for_export(config, run_dir, step, "float32")
-    described = describe(config, size, step)
-    with new_directory(out) as folder:
+    model = read_model(run_dir)
+    size = model.image_size if image_size is None else image_size
+    check_image_size(size, 2**model.depth)
+    generator, step = load_for_export(run_dir, step, "float32")
+    described = describe(run_dir, size, step)
+    with atomic_directory(out) as folder:
         return _write(generator, size, described, kinds, folder, interpreter, pairs)
 
 
@@ -104,7 +109,7 @@ def to_markdown(rows: Sequence[Comparison]) -> str:
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What `export_tflite` wrote into a file beside its weights."""
+    """The metadata of a file that `export_tflite` wrote."""
     utils, _ = _flatbuffers()
     model = utils.read_model(str(path))
     entry = next(entry for entry in model.metadata if bytes(entry.name).decode() == METADATA_NAME)
@@ -120,7 +125,7 @@ def _load_litert() -> Callable[..., Any]:
 
 
 def _flatbuffers() -> tuple[Any, Any]:
-    # TensorFlow's own reader and writer of TFLite files: there is no public one that adds metadata on Python 3.11.
+    # Private parts of TensorFlow: no public package adds metadata to TFLite files on Python 3.11.
     from tensorflow.lite.python import schema_py_generated
     from tensorflow.lite.tools import flatbuffer_utils
 
@@ -137,22 +142,22 @@ def _write(
     pairs: int,
 ) -> list[Comparison]:
     functions = _functions(generator, size)
+    files = {kind: folder / f"elegant_{kind}.tflite" for kind in kinds}
     with tempfile.TemporaryDirectory() as saved:
         module = tf.Module()
         module.generator_variables = [variable.value for variable in generator.weights]
         tf.saved_model.save(module, saved, signatures=functions)
-        for kind in kinds:
-            data = _with_metadata(_convert(saved, kind, list(functions)), described)
-            (folder / f"elegant_{kind}.tflite").write_bytes(data)
-    rows = [_compare(kind, folder, functions["swap"], interpreter, size, described, pairs) for kind in kinds]
+        for kind, path in files.items():
+            path.write_bytes(_with_metadata(_convert(saved, kind, list(functions)), described))
+    rows = _compare(files, functions["swap"], interpreter, size, len(generator.attributes), pairs)
     for row in rows:
         if not row.max_difference <= ALLOWED[row.kind]:
             raise UserError(
                 f"{row.kind}: an edited pixel is {row.max_difference:.2f} of 255 from the Keras model's, "
                 f"more than {ALLOWED[row.kind]:g}; nothing is kept"
             )
-    (folder / f"{_REPORT}.json").write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", "utf-8")
-    (folder / f"{_REPORT}.md").write_text(to_markdown(rows), "utf-8")
+    write_json(folder / "report.json", [asdict(row) for row in rows])
+    write_text(folder / "report.md", to_markdown(rows))
     return rows
 
 
@@ -201,55 +206,61 @@ def _with_metadata(data: bytes, described: dict[str, Any]) -> bytes:
 
 
 def _compare(
-    kind: str,
-    folder: Path,
+    files: Mapping[str, Path],
     swap: Callable[..., dict[str, tf.Tensor]],
     interpreter: Callable[..., Any],
     size: int,
-    described: dict[str, Any],
+    attributes: int,
     pairs: int,
-) -> Comparison:
-    path = folder / f"elegant_{kind}.tflite"
-    run = interpreter(model_path=str(path), num_threads=2).get_signature_runner("swap")
-    differences = []
-    for inputs in _pairs(size, len(described["attributes"]), pairs):
+) -> list[Comparison]:
+    """Compares every kind's swaps with the Keras model's, on drawn faces of the test split."""
+    faces = open_source(DataConfig(faces_count=max(2 * pairs, 16)), ("Smiling",), size, split="test")
+    swaps = {kind: _load_swap(interpreter, path, threads=2) for kind, path in files.items()}
+    errors: dict[str, list[tuple[float, float, float]]] = {kind: [] for kind in files}
+    for index in range(pairs):
+        inputs = _inputs(faces, attributes, index)
         expected = swap(**{name: tf.constant(value) for name, value in inputs.items()})["edited"].numpy()
-        differences.append((run(**inputs)["edited"] - expected) * 127.5)
-    difference = np.stack(differences).astype(np.float64)
-    noise = float(np.mean(difference**2))
-    return Comparison(
-        kind=kind,
-        max_difference=float(np.abs(difference).max()),
-        mean_difference=float(np.abs(difference).mean()),
-        psnr=float(10 * np.log10(255**2 / max(noise, 1e-12))),
-        megabytes=path.stat().st_size / 1e6,
-        milliseconds={count: _milliseconds(interpreter, path, size, described, count) for count in _threads()},
-    )
+        for kind, run in swaps.items():
+            error = np.abs(run(**inputs)["edited"] - expected).astype(np.float64) * 127.5
+            errors[kind].append((error.max(), error.mean(), np.square(error).mean()))
+    inputs = _inputs(faces, attributes, 0)
+    rows = []
+    for kind, path in files.items():
+        largest, mean, squared = np.transpose(errors[kind])
+        row = Comparison(
+            kind=kind,
+            max_difference=float(largest.max()),
+            mean_difference=float(mean.mean()),
+            psnr=float(10 * np.log10(255**2 / max(squared.mean(), 1e-12))),
+            megabytes=path.stat().st_size / 1e6,
+            milliseconds={count: _milliseconds(_load_swap(interpreter, path, count), inputs) for count in _threads()},
+        )
+        rows.append(row)
+    return rows
+
+
+def _inputs(faces: Source, attributes: int, index: int) -> dict[str, np.ndarray]:
+    """The inputs of a swap for pair `index`; each pair moves the next of the attributes."""
+    image, exemplar = (to_float(faces.load(2 * index + other))[None] for other in range(2))
+    return {
+        "image": image,
+        "exemplar": exemplar,
+        "weights": np.eye(attributes, dtype=np.float32)[[index % attributes]],
+    }
+
+
+def _load_swap(interpreter: Callable[..., Any], path: Path, threads: int) -> Callable[..., dict[str, np.ndarray]]:
+    return interpreter(model_path=str(path), num_threads=threads).get_signature_runner("swap")
 
 
 def _threads() -> Iterator[int]:
     return (count for count in _THREADS if count <= (os.cpu_count() or 1))
 
 
-def _milliseconds(
-    interpreter: Callable[..., Any], path: Path, size: int, described: dict[str, Any], threads: int
-) -> float:
-    run = interpreter(model_path=str(path), num_threads=threads).get_signature_runner("swap")
-    inputs = next(_pairs(size, len(described["attributes"]), 1))
+def _milliseconds(swap: Callable[..., dict[str, np.ndarray]], inputs: Mapping[str, np.ndarray]) -> float:
     times = []
     for _ in range(_TIMED_RUNS + 1):
         began = time.perf_counter()
-        run(**inputs)
+        swap(**inputs)
         times.append(time.perf_counter() - began)
     return 1000 * float(np.median(times[1:]))
-
-
-def _pairs(size: int, attributes: int, count: int) -> Iterator[dict[str, np.ndarray]]:
-    """Drawn faces that training has not seen, whatever its seed; each pair moves another attribute."""
-    for index in range(count):
-        image, exemplar = (to_float(make_face(-1, 2 * index + other).draw(size))[None] for other in range(2))
-        yield {
-            "image": image,
-            "exemplar": exemplar,
-            "weights": np.eye(attributes, dtype=np.float32)[[index % attributes]],
-        }

@@ -1,12 +1,12 @@
-"""The authors' checkpoint files, PyTorch state dicts such as `Enc_iter_000100.pth`: read and written."""
+"""Reads and writes the authors' checkpoint files, PyTorch state dicts named like `Enc_iter_000100.pth`."""
 
 from __future__ import annotations
 
 import os
 import re
-import tempfile
 import warnings
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from elegant_tf.errors import UserError
+from elegant_tf.files import atomic_file
 
 NETWORKS = ("Enc", "Dec", "D1", "D2")
 _DATA_PARALLEL_PREFIX = "module."
@@ -25,11 +26,7 @@ def file_name(network: str, step: int) -> str:
 
 
 def load_torch() -> ModuleType:
-    """PyTorch, which only these files need.
-
-    Raises:
-        UserError: it is not installed.
-    """
+    """PyTorch, which only these files need. Raises UserError if it is not installed."""
     try:
         import torch
     except ImportError:
@@ -38,7 +35,7 @@ def load_torch() -> ModuleType:
 
 
 def find_networks(folder: str | os.PathLike[str], step: int) -> tuple[str, ...]:
-    """Which of the networks a folder has at a step: Enc and Dec at least, and D1 and D2 both or none.
+    """The networks that a folder has at a step: Enc and Dec, and D1 and D2 if both are there.
 
     Raises:
         UserError: the folder or some of the files are missing.
@@ -56,17 +53,17 @@ def find_networks(folder: str | os.PathLike[str], step: int) -> tuple[str, ...]:
 
 
 def read_state_dict(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Reads a file of tensors by name, without the prefix that DataParallel leaves. Runs no code from it.
+    """Reads a file of tensors by name and strips DataParallel's prefix. Runs no code from the file.
 
-    Takes PyTorch's format of today and that of 0.3, of any device.
+    Reads PyTorch's current format and that of 0.3, with tensors of any device.
 
     Raises:
-        UserError: it cannot be read, or is no state dict.
+        UserError: the file cannot be read, or holds no state dict.
     """
     torch = load_torch()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the age of the format, to a user who cannot change it
+            warnings.simplefilter("ignore")  # PyTorch warns of the old format, which a user cannot change.
             found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - damaged files raise almost anything, from struct.error to KeyError
         lines = str(error).strip().splitlines()
@@ -75,14 +72,14 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(found, Mapping) or not found:
         raise UserError(f"must hold a state dict, tensors by name, and holds {type(found).__name__}")
     if not all(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in found.items()):
-        raise UserError("must hold tensors by name only, and holds something else, too")
+        raise UserError("must hold only tensors by name, and also holds something else")
     if all(name.startswith(_DATA_PARALLEL_PREFIX) for name in found):
         return {name.removeprefix(_DATA_PARALLEL_PREFIX): value for name, value in found.items()}
     return dict(found)
 
 
 def check_state_dict(found: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """What is wrong with tensors for parameters of these names and shapes: a line each, none if nothing is."""
+    """The faults of a state dict for parameters of these names and shapes, one per line; empty if it has none."""
     torch = load_torch()
     problems = [f"lacks {name} {list(shape)}" for name, shape in shapes.items() if name not in found]
     for name, value in found.items():
@@ -98,7 +95,7 @@ def check_state_dict(found: Mapping[str, Any], shapes: Mapping[str, tuple[int, .
 
 
 def to_array(value: Any) -> np.ndarray:
-    """A tensor as NumPy: float64 stays so, other formats become float32."""
+    """A tensor as NumPy: float64 stays float64, other formats become float32."""
     torch = load_torch()
     return (value if value.dtype == torch.float64 else value.float()).detach().contiguous().numpy()
 
@@ -106,10 +103,10 @@ def to_array(value: Any) -> np.ndarray:
 def write_state_dicts(
     folder: str | os.PathLike[str], step: int, networks: Mapping[str, Mapping[str, np.ndarray]]
 ) -> list[Path]:
-    """Writes a file for each network, all aside first and then renamed; returns their paths.
+    """Writes a file for each network, all under temporary names before any is renamed; returns their paths.
 
     Raises:
-        UserError: one of them exists already, or they cannot be written.
+        UserError: one of the files exists already or cannot be written.
     """
     torch = load_torch()
     folder = Path(folder)
@@ -117,16 +114,12 @@ def write_state_dicts(
     existing = [str(path) for path in paths.values() if path.exists()]
     if existing:
         raise UserError(f"{', '.join(existing)}: exists already; choose another --out")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as aside:
-            for network, values in networks.items():
-                tensors = {name: torch.from_numpy(np.array(value)) for name, value in values.items()}
-                torch.save(tensors, os.path.join(aside, network))
-            for network, path in paths.items():
-                os.replace(os.path.join(aside, network), path)
-    except (OSError, RuntimeError) as error:
-        raise UserError(f"--out={folder}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
+    with ExitStack() as renamed_together:
+        for network, values in networks.items():
+            aside = renamed_together.enter_context(atomic_file(paths[network]))
+            tensors = {name: torch.from_numpy(np.array(value)) for name, value in values.items()}
+            with aside.open("wb") as file:  # Given the path, PyTorch reports a full disk as an obscure RuntimeError.
+                torch.save(tensors, file)
     return list(paths.values())
 
 

@@ -1,4 +1,4 @@
-"""Which of our variables is which parameter of the authors' PyTorch program, and how its axes are ordered there."""
+"""The parameters of the authors' PyTorch program: their counterparts among our variables, and their order of axes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from elegant_tf.model import Elegant, MultiScaleDiscriminator
-from elegant_tf.networks import Decoder, Discriminator, Encoder
+from elegant_tf.model.elegant import Elegant, MultiScaleDiscriminator
+from elegant_tf.model.networks import Decoder, Discriminator, Encoder
 
 
 class TorchParameter(NamedTuple):
-    """A variable with its name in the authors' state dicts: `network` is Enc, Dec, D1 or D2.
+    """A variable with its name in the authors' state dicts.
 
-    `channels` is the last convolution's channel count for the dense kernel, 0 elsewhere: PyTorch flattens images
-    channel first.
+    Attributes:
+        network: Enc, Dec, D1 or D2.
+        name: the parameter's name in that network's state dict.
+        variable: its counterpart here.
+        channels: for a dense kernel the channels of the last convolution, because PyTorch flattens feature maps channel
+            first; otherwise 0.
     """
 
     network: str
@@ -48,7 +52,7 @@ class TorchParameter(NamedTuple):
 
 
 def torch_parameters(generator: Elegant, discriminator: MultiScaleDiscriminator | None = None) -> list[TorchParameter]:
-    """Every parameter, in the order Enc, Dec, D1, D2 and that of the authors' state dicts; built models only."""
+    """Every parameter of built models: Enc, Dec, D1, D2, each in the order of the authors' state dict."""
     found = [*_coder("Enc", generator.encoder), *_coder("Dec", generator.decoder)]
     if discriminator is not None:
         found += [*_discriminator("D1", discriminator.full), *_discriminator("D2", discriminator.half)]

@@ -1,4 +1,4 @@
-"""The authors' checkpoints become runs, and runs become the authors' checkpoints."""
+"""Converts the authors' checkpoints to runs, and runs to the authors' checkpoints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import keras
 
 from elegant_tf.config import Config
 from elegant_tf.errors import UserError
-from elegant_tf.export.directory import new_directory
 from elegant_tf.export.torch_files import (
     NETWORKS,
     check_state_dict,
@@ -23,27 +22,30 @@ from elegant_tf.export.torch_files import (
     write_state_dicts,
 )
 from elegant_tf.export.torch_layout import TorchParameter, torch_parameters
-from elegant_tf.model import Elegant, MultiScaleDiscriminator
-from elegant_tf.training.checkpoint import Checkpoints, load_discriminator, load_editing_generator
-from elegant_tf.training.step import Learner
+from elegant_tf.files import atomic_directory
+from elegant_tf.model.elegant import Elegant, MultiScaleDiscriminator
+from elegant_tf.rundir import is_packed, read_config, write_config
+from elegant_tf.runs import load_discriminator, load_generator
+from elegant_tf.training.build import make_learner
+from elegant_tf.training.checkpoint import Checkpoints
 
 
 def import_run(
     pth_dir: str | os.PathLike[str], step: int, config: Config, run_dir: str | os.PathLike[str]
 ) -> tuple[str, ...]:
-    """Makes a run directory of the authors' files, with a checkpoint at `step`; returns the networks it took.
+    """Makes a run directory with a checkpoint at `step` from the authors' files; returns which networks it read.
 
-    Without D1 and D2 the discriminators of the run are new ones: it edits as it should, and trains on with
-    discriminators that know nothing. The files keep no optimizer, so training on starts Adam afresh.
+    Without D1 and D2 the run edits as usual, but has untrained discriminators. The files hold no optimizer state: when
+    training resumes, Adam starts anew.
 
     Args:
         pth_dir: the folder of `Enc_iter_NNNNNN.pth` and the others.
         step: which of them.
-        config: a configuration with `planes` discriminators, of the size of the networks.
+        config: a configuration with `planes` discriminators and the sizes of these networks.
         run_dir: the run directory to make.
 
     Raises:
-        UserError: PyTorch is missing; the run directory exists; files are missing, damaged or do not fit, all
+        UserError: PyTorch is missing, the run directory exists, or files are missing, damaged or do not fit, with all
             problems listed. Nothing is written then.
     """
     load_torch()
@@ -52,17 +54,17 @@ def import_run(
     run_dir = Path(run_dir)
     _check_new(run_dir)
     networks = find_networks(pth_dir, step)
-    keras.utils.set_random_seed(config.seed)
-    learner = Learner(config)
+    keras.utils.set_random_seed(config.run.seed)
+    learner = make_learner(config)
     parameters = _by_network(learner.generator, learner.discriminator)
     values = _read(Path(pth_dir), step, {network: parameters[network] for network in networks})
     for network in networks:
         for parameter in parameters[network]:
             parameter.assign(to_array(values[network][parameter.name]))
     learner.updates.assign(step * config.updates_per_step)
-    with new_directory(run_dir) as aside:
-        config.save(aside)
-        Checkpoints(learner, aside, config.checkpoints_kept).save(step)
+    with atomic_directory(run_dir) as aside:
+        write_config(config, aside)
+        Checkpoints(learner, aside, config.run.checkpoints_kept).save(step)
     return networks
 
 
@@ -71,25 +73,24 @@ def export_run(
 ) -> tuple[list[Path], bool]:
     """Writes a run's networks as the authors' files; returns their paths and whether D1 and D2 are among them.
 
-    The generator is the one that the run edits with: averaged, where it keeps averages. Discriminators with
-    `projection` have no counterpart in the authors' program and are left out.
+    The generator is the one that the run edits with: its exponential moving average, if it keeps one. Discriminators
+    with `projection` have no counterpart in the authors' program and are left out, and packed runs have none.
 
     Args:
-        run_dir: the run directory.
+        run_dir: a run directory, packed or not.
         out: the folder to write to.
         step: which checkpoint; None: the newest.
 
     Raises:
-        UserError: PyTorch is missing, no such run or checkpoint, or files that exist or cannot be written.
+        UserError: PyTorch is missing, there is no such run or checkpoint, or a file exists already or cannot be
+            written.
     """
     load_torch()
-    config = Config.load(run_dir)
-    generator, step = load_editing_generator(config, run_dir, step)
+    config = read_config(run_dir)
+    generator, step = load_generator(run_dir, step)
     discriminator = None
-    if config.conditioning == "planes":
-        discriminator = MultiScaleDiscriminator(config.width, config.conditioning, dtype=generator.dtype)
-        discriminator.build((None, config.image_size, config.image_size, 3 + len(config.attributes)))
-        load_discriminator(discriminator, run_dir, step)
+    if config.loss.conditioning == "planes" and not is_packed(run_dir):
+        discriminator = load_discriminator(config, run_dir, step, generator.variable_dtype)
     states = {
         network: {parameter.name: parameter.to_torch() for parameter in parameters}
         for network, parameters in _by_network(generator, discriminator).items()
@@ -98,7 +99,7 @@ def export_run(
 
 
 def _check_new(run_dir: str | os.PathLike[str]) -> None:
-    """Raises UserError if there is something at `run_dir` already."""
+    """Raises UserError unless `run_dir` is free or an empty directory."""
     if os.path.lexists(run_dir) and not (os.path.isdir(run_dir) and not os.listdir(run_dir)):
         raise UserError(f"--run={run_dir}: exists already; choose a new directory")
 

@@ -1,4 +1,4 @@
-"""Requests that TF Serving runs before it answers others, so that nobody waits for the first ones."""
+"""Requests that TF Serving runs before it answers others, so that no client waits for the first ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from elegant_tf.data.faces import make_face
 from elegant_tf.errors import UserError
 from elegant_tf.images import to_float
 
@@ -17,10 +16,11 @@ _STEPS = 2
 
 
 def warmup_inputs(size: int, attributes: int, code_shape: Sequence[int]) -> dict[str, dict[str, tf.Tensor]]:
-    """Inputs of one request for every signature, of drawn faces of side `size` and codes of that shape."""
-    faces = np.stack([make_face(0, index).draw(size) for index in range(2)])
-    image, exemplar = (tf.io.encode_jpeg(face)[None] for face in faces)
-    pixels = tf.constant(to_float(faces))
+    """Inputs of one request for every signature: images of side `size`, codes `[h, w, C]` of `code_shape`."""
+    ramp = np.linspace(0, 255, size).astype(np.uint8)
+    images = np.stack([np.broadcast_to(ramp[:, None, None], (size, size, 3)), np.full((size, size, 3), 128, np.uint8)])
+    image, exemplar = (tf.io.encode_jpeg(one)[None] for one in images)
+    pixels = tf.constant(to_float(images))
     weights = tf.one_hot([0], attributes)
     code = tf.zeros([1, *code_shape])
     return {
@@ -52,7 +52,7 @@ def _logs(inputs: Mapping[str, Mapping[str, tf.Tensor]]) -> Iterator[bytes]:
         from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
     except ImportError:
         raise UserError(
-            "warm-up requests need tensorflow-serving-api: pip install 'elegant-tf[serving]', or --nowarmup"
+            "--warmup needs tensorflow-serving-api: pip install 'elegant-tf[serving]', or export without --warmup"
         ) from None
     for signature, tensors in inputs.items():
         request = predict_pb2.PredictRequest()

@@ -1,4 +1,4 @@
-"""Edits pictures on a server that serves an exported model."""
+"""Edits images on a server that serves an exported model."""
 
 from __future__ import annotations
 
@@ -14,32 +14,30 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
+from elegant_tf.coefficients import swap_coefficients
 from elegant_tf.errors import UserError
 from elegant_tf.images import read_image
 from elegant_tf.serving.endpoint import Endpoint, Transport, Unavailable
 from elegant_tf.serving.rest_transport import RestTransport
-from elegant_tf.weights import swap_weights
 
 FIRST_WAIT = 0.2
 LONGEST_WAIT = 5.0
 
-# What every server decodes just as `read_image` does, once it needs no turning.
+# Formats and modes that every server decodes as `read_image` does, except that servers ignore EXIF orientation.
 _PLAIN = {("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "RGB"), ("BMP", "RGB")}
-_ORIENTATION = 0x0112
-_UPRIGHT = 1
 
 Answer = TypeVar("Answer")
 
 
 def connect(endpoint: Endpoint, protocol: str) -> Transport:
-    """The way to an endpoint over `grpc` or `rest`.
+    """A transport to an endpoint over `grpc` or `rest`.
 
     Raises:
-        UserError: what the protocol needs is not installed, or certificates cannot be used.
+        UserError: a package that the protocol needs is not installed, or certificates cannot be used.
     """
     if protocol == "rest":
         return RestTransport(endpoint)
-    # Here, because it loads TensorFlow, which REST does without.
+    # Imported here because it loads TensorFlow, which REST does not need.
     from elegant_tf.serving.grpc_transport import GrpcTransport
 
     return GrpcTransport(endpoint)
@@ -50,7 +48,7 @@ class Client:
 
     Args:
         transport: how to reach it.
-        timeout: seconds that an edit may take in all, attempts and waits together.
+        timeout: seconds that one request may take, with all its attempts and the waits between them.
         retries: how often to ask again while the server is not available, after waits that double.
     """
 
@@ -63,12 +61,14 @@ class Client:
 
     @cached_property
     def metadata(self) -> dict[str, Any]:
-        """What the model says of itself: attributes, image size, step and more; asked for once."""
+        """The model's metadata: attributes, image size, step and more; requested once."""
         found = self._ask("metadata", {"id": np.zeros(1, np.int32)}, "json")
         try:
             return json.loads(found[0])
         except (ValueError, TypeError) as error:
-            raise UserError("the server's model is none of this package's: its metadata cannot be read") from error
+            raise UserError(
+                "the server's model was not exported by this package: its metadata cannot be read"
+            ) from error
 
     def edit(
         self,
@@ -77,38 +77,39 @@ class Client:
         attributes: Sequence[str],
         strength: float | Sequence[float] = 1.0,
     ) -> list[bytes]:
-        """Gives encoded pictures the exemplars' attributes; the edited pictures, encoded.
+        """Transfers attributes from exemplars to images, and returns the edited images, encoded.
 
         Args:
-            images: N encoded pictures, each edited alike.
-            exemplars: one encoded picture, which gives all attributes, or one for each attribute, in order.
+            images: N encoded images, each of which gets the same edit.
+            exemplars: one encoded image, which gives all attributes, or one for each attribute, in order.
             attributes: names, of those in `metadata`.
-            strength: 0 keeps, 1 exchanges, beyond exaggerates; one for all attributes or one for each.
+            strength: 0 keeps, 1 exchanges, between interpolates, beyond extrapolates; one for all attributes or one
+                for each.
 
         Raises:
-            UserError: an unknown attribute, numbers that do not go together, or what the server refused.
+            UserError: an attribute is unknown, numbers do not fit together, or the server refused the request.
             Unavailable: the server was not available at any attempt.
         """
-        weights = swap_weights(self.metadata["attributes"], attributes, len(exemplars), strength)
+        coefficients = swap_coefficients(self.metadata["attributes"], attributes, len(exemplars), strength)
         count = len(images)
-        inputs = {"image": _objects(images), "weights": np.repeat(weights.sum(0)[None], count, axis=0)}
+        inputs = {"image": _objects(images), "weights": np.repeat(coefficients.sum(0)[None], count, axis=0)}
         if len(exemplars) == 1:
             return list(
                 self._ask("serving_default", {**inputs, "exemplar": _objects(exemplars * count)}, "edited_bytes")
             )
-        code = np.repeat(self._joined_code(exemplars, weights)[None], count, axis=0)
+        code = np.repeat(self._joined_code(exemplars, coefficients)[None], count, axis=0)
         return list(self._ask("edit_with_code", {**inputs, "code": code}, "edited_bytes"))
 
     def close(self) -> None:
-        """Lets go of the connection."""
+        """Closes the connection."""
         self._transport.close()
 
-    def _joined_code(self, exemplars: Sequence[bytes], weights: np.ndarray) -> np.ndarray:
-        """One code `[h, w, C]` that holds every attribute's block of the exemplar that gives it."""
+    def _joined_code(self, exemplars: Sequence[bytes], coefficients: np.ndarray) -> np.ndarray:
+        """One code `[h, w, C]` with the block of each attribute from the exemplar that gives it."""
         codes = self._ask("encode", {"image": _objects(exemplars)}, "code")
         joined = codes[0].copy()
         bounds = self.metadata["block_bounds"]
-        for exemplar, attribute in zip(*np.nonzero(weights), strict=True):
+        for exemplar, attribute in zip(*np.nonzero(coefficients), strict=True):
             block = slice(bounds[attribute], bounds[attribute + 1])
             joined[..., block] = codes[exemplar, ..., block]
         return joined
@@ -126,10 +127,10 @@ def with_retries(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Answer:
-    """`ask(seconds left)`, again after a wait whenever it raises Unavailable, `retries` times and within `timeout`.
+    """`ask(seconds left)`, repeated while it raises Unavailable, up to `retries` times and within `timeout` seconds.
 
-    Waits double from `FIRST_WAIT` to `LONGEST_WAIT` seconds, each times a random number from a half to one, so that
-    clients that lost a server together do not come back together.
+    Waits between attempts double from `FIRST_WAIT` to `LONGEST_WAIT` seconds. Each is scaled by a random factor from
+    0.5 to 1, so that clients that lost a server at the same time do not all return at the same time.
     """
     deadline = clock() + timeout
     for attempt in range(retries + 1):
@@ -143,18 +144,18 @@ def with_retries(
     raise AssertionError("unreachable")
 
 
-def picture_bytes(path: str | Path) -> bytes:
-    """A picture file as a server can decode it: as it is, or as a PNG where servers would see it otherwise.
+def image_bytes(path: str | Path) -> bytes:
+    """An image file's bytes, or those of a PNG where a server would decode the file differently from `read_image`.
 
-    That is what EXIF turns, what is transparent or animated, and formats that TensorFlow has no decoder for.
+    A PNG replaces images that EXIF rotates, transparent and animated ones, and formats that TensorFlow cannot decode.
 
     Raises:
-        BadImage: the file is missing, no picture, damaged or too large.
+        BadImage: the file is missing, not an image, damaged or too large.
     """
     pixels = read_image(path)
     with Image.open(path) as image:
         plain = (image.format, image.mode) in _PLAIN and not image.has_transparency_data
-        if plain and image.getexif().get(_ORIENTATION, _UPRIGHT) == _UPRIGHT:
+        if plain and np.array_equal(pixels, image.convert("RGB")):
             return Path(path).read_bytes()
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")

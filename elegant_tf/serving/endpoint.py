@@ -1,4 +1,4 @@
-"""Where a served model is, and what can go wrong on the way to it."""
+"""The address of a served model, how to ask it, and the error of a server that is not available."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ from elegant_tf.errors import UserError
 
 
 class Unavailable(UserError):
-    """The server could not be reached or has no room just now: asking again may help."""
+    """The server could not be reached or is overloaded; a later attempt may succeed."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A model on a server, as TF Serving names it.
+    """A model on a server, as TF Serving addresses it.
 
-    `server`: host:port; `model`: its name there; `version` or `label`: which version, the newest if neither is given;
-    `tls`: whether to encrypt; `ca_file`: PEM file of the authorities to trust instead of the system's; `cert_file` and
-    `key_file`: PEM files of the client's own certificate, if the server asks for one.
+    Attributes:
+        server: host:port.
+        model: the model's name on the server.
+        version, label: which version, by one of them; None: the newest.
+        tls: whether to encrypt.
+        ca_file: PEM file of the authorities to trust instead of the system's.
+        cert_file, key_file: PEM files of the client's own certificate, for a server that asks for one.
 
     Raises:
-        UserError: values that do not go together, or a file that is not there.
+        UserError: values do not fit together, or a file does not exist.
     """
 
     server: str
@@ -40,7 +44,7 @@ class Endpoint:
     def __post_init__(self) -> None:
         host, _, port = self.server.rpartition(":")
         if not host or "/" in host or not (port.isdecimal() and 0 < int(port) < 2**16):
-            raise UserError(f"--server={self.server}: must be host:port, such as localhost:8500")
+            raise UserError(f"--server={self.server}: must be host:port, for instance localhost:8500")
         if not self.model or "/" in self.model:
             raise UserError(f"--model={self.model}: must be the model's name on the server")
         if self.version is not None and self.label is not None:
@@ -50,24 +54,24 @@ class Endpoint:
         files = {"ca_file": self.ca_file, "cert_file": self.cert_file, "key_file": self.key_file}
         given = {name: path for name, path in files.items() if path is not None}
         if given and not self.tls:
-            raise UserError(f"--{next(iter(given))}: goes with --tls")
+            raise UserError(f"--{next(iter(given))}: needs --tls")
         for name, path in given.items():
             if not Path(path).is_file():
-                raise UserError(f"--{name}={path}: is no file")
+                raise UserError(f"--{name}={path}: no such file")
 
 
 class Transport(Protocol):
-    """A way to ask an endpoint."""
+    """A connection to an endpoint."""
 
     def predict(self, signature: str, inputs: Mapping[str, np.ndarray], output: str, timeout: float) -> np.ndarray:
-        """One output of a signature; encoded pictures are arrays of `bytes` objects, there and back.
+        """One output of a signature. Encoded images are arrays of `bytes` objects, as inputs and as outputs.
 
         Raises:
-            Unavailable: no server there, or none that answers now.
-            UserError: no answer within `timeout` seconds, or the server refused.
+            Unavailable: the server cannot be reached or is overloaded.
+            UserError: there was no answer within `timeout` seconds, or the server refused the request.
         """
         ...
 
     def close(self) -> None:
-        """Lets go of the connection."""
+        """Closes the connection."""
         ...

@@ -11,7 +11,7 @@ import numpy as np
 from elegant_tf.errors import UserError
 from elegant_tf.serving.endpoint import Endpoint, Unavailable
 
-# Pictures are larger than gRPC's limit of 4 MB; -1: no limit.
+# Images can be larger than gRPC's default limit of 4 MB; -1: no limit.
 _OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from elegant_tf.errors import UserError
 from elegant_tf.serving.endpoint import Endpoint, Unavailable
 
-# Bad gateway, service unavailable: what a proxy or the server itself says while it has no room.
+# Bad gateway and service unavailable: the answers of a proxy, or of the server itself, under overload.
 _BUSY = (502, 503)
 
 
@@ -55,8 +55,8 @@ class RestTransport:
                 raise self._too_late(timeout) from error
             raise Unavailable(f"{self._server}: is not available: {getattr(error, 'reason', error)}") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{self._server}: does not answer as TF Serving does at {self._url}") from error
-        # A signature's only output comes without its name.
+            raise UserError(f"{self._server}: its answer is not TF Serving's at {self._url}") from error
+        # TF Serving omits the name of a signature's only output.
         several = isinstance(answer, dict) and "b64" not in answer
         return _from_json(answer[output] if several else answer)
 

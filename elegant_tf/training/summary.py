@@ -1,4 +1,4 @@
-"""What a run shows while it trains: lines of progress, TensorBoard's scalars and images, JSON lines."""
+"""What a run reports while it trains: log lines, TensorBoard's scalars and images, JSON lines."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from elegant_tf.data.parallel import duration
+from elegant_tf.files import write_text
 from elegant_tf.images import grid, write_image
+from elegant_tf.rundir import EVALUATIONS_FILE
 
 METRICS_FILE = "metrics.jsonl"
-EVALUATIONS_FILE = "evaluations.jsonl"
 SHOWN = ("generator", "discriminator", "reconstruction")
 
 
@@ -45,7 +47,7 @@ class Summary:
         left = (now - self._began) / (step - self._start) * (self._steps - step)
         self._last = now
         shown = "  ".join(f"{name} {losses[name]:.4f}" for name in SHOWN)
-        logging.info("step %d/%d  %s  %.0f images/s  %s left", step, self._steps, shown, rate, _duration(left))
+        logging.info("step %d/%d  %s  %.0f images/s  %s left", step, self._steps, shown, rate, duration(left))
         with self._writer.as_default(step=step):
             for name, value in {**losses, "images_per_second": rate}.items():
                 tf.summary.scalar(name, value)
@@ -53,7 +55,7 @@ class Summary:
         self._append(METRICS_FILE, {"step": step, "seconds": seconds, "images_per_second": rate, **losses})
 
     def evaluation(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Reports what `evaluation.monitor.Monitor` measured at a step."""
+        """Reports what the trainer's evaluator measured at a step."""
         logging.info("step %d  %s", step, "  ".join(f"{name} {value:.3f}" for name, value in numbers.items()))
         with self._writer.as_default(step=step):
             for name, value in numbers.items():
@@ -79,14 +81,12 @@ class Summary:
             file.write(json.dumps(row) + "\n")
 
     def _drop_rows_after(self, name: str, step: int) -> list[dict[str, float]]:
-        """Returns the rows that are left."""
+        """Drops rows of later steps from a file of JSON lines and returns the others."""
         path = self._run_dir / name
         if not path.exists():
             return []
         rows = [line for line in path.read_text(encoding="utf-8").splitlines() if _step(line) <= step]
-        aside = path.with_suffix(".jsonl.part")
-        aside.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
-        os.replace(aside, path)
+        write_text(path, "".join(row + "\n" for row in rows))
         return [json.loads(row) for row in rows]
 
 
@@ -95,9 +95,3 @@ def _step(line: str) -> float:
         return json.loads(line)["step"]
     except (ValueError, KeyError):  # A line cut short by a kill.
         return float("inf")
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}"

@@ -1,4 +1,4 @@
-"""The outer loop: when to log, sample, save and stop. What an update does is `step.py`'s."""
+"""The outer loop: when to log, sample, evaluate, save and stop. What an update does is in `update.py`."""
 
 from __future__ import annotations
 
@@ -7,84 +7,92 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from elegant_tf.config import CONFIG_FILE, Config
+from elegant_tf.config import Config
 from elegant_tf.data.pairs import BadImages, pair_dataset
 from elegant_tf.data.sampler import PairSampler
-from elegant_tf.data.sources import open_source
-from elegant_tf.data.truths import Truths, truth_dataset
 from elegant_tf.errors import UserError
-from elegant_tf.evaluation.monitor import Monitor
 from elegant_tf.images import to_uint8
-from elegant_tf.training.checkpoint import CHECKPOINT_DIR, Checkpoints, checkpoint_steps, load_start
-from elegant_tf.training.packed import PACKED_FILE
-from elegant_tf.training.step import Learner
-from elegant_tf.training.strategy import make_strategy, shared_out
+from elegant_tf.losses.term import Term, halves
+from elegant_tf.model.elegant import Elegant
+from elegant_tf.rundir import (
+    CHECKPOINT_DIR,
+    CONFIG_FILE,
+    PACKED_FILE,
+    check_start,
+    read_config,
+    removed_options,
+    write_config,
+)
+from elegant_tf.sources import open_source
+from elegant_tf.training.build import make_learner
+from elegant_tf.training.checkpoint import Checkpoints, load_start
+from elegant_tf.training.strategy import distribute, make_strategy
 from elegant_tf.training.summary import Summary
+from elegant_tf.training.update import choose_exchanged, generate
 
 # Updates in one call of the compiled loop, at most: a signal waits for the call under way.
 UPDATES_PER_CALL = 20
 SAMPLE_PAIRS = 8
 
+Evaluator: TypeAlias = Callable[[Elegant], Mapping[str, float]]
+"""From the generator to edit with to what was measured of it, numbers by name."""
+
 
 class Trainer:
-    """A run: its data, networks, checkpoints and directory. Going on where the directory's last checkpoint stands.
+    """A run: its data, networks, checkpoints and directory. Training goes on from the directory's last checkpoint.
 
     Args:
-        config: the run's options.
+        config: the run's configuration.
         run_dir: the run directory; made when missing.
+        evaluator: called every `--evaluate_every` steps, which must be 0 without one.
+        terms: further losses of the generator, see `losses.term.Term`.
+        generator_optimizer, discriminator_optimizer: any Keras optimizers; None: what `--optimizer` names.
 
     Raises:
         UserError: the directory holds a run of another configuration, or the data cannot be used.
     """
 
-    def __init__(self, config: Config, run_dir: str | os.PathLike[str]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        run_dir: str | os.PathLike[str],
+        evaluator: Evaluator | None = None,
+        terms: Sequence[Term] = (),
+        generator_optimizer: keras.optimizers.Optimizer | None = None,
+        discriminator_optimizer: keras.optimizers.Optimizer | None = None,
+    ) -> None:
         self.config = config
         self.run_dir = Path(run_dir)
         check_run_dir(config, self.run_dir)
-        self._source = open_source(
-            config.data,
-            config.data_dir,
-            config.attributes,
-            config.image_size,
-            config.seed,
-            config.faces_count,
-            labels_file=config.labels_file,
-        )
+        if config.run.evaluate_every and evaluator is None:
+            raise UserError(f"--evaluate_every={config.run.evaluate_every}: needs an evaluator; pass one, or 0")
+        data, seed = config.data, config.run.seed
+        self._source = open_source(data, config.model.attributes, config.model.image_size, seed=seed)
         self._sampler = PairSampler(
-            self._source.labels,
-            config.batch_size,
-            config.attribute_schedule,
-            config.seed,
-            config.flip,
-            config.match_attributes,
+            self._source.labels, data.batch_size, data.attribute_schedule, seed, data.flip, data.match_attributes
         )
-        self._strategy = make_strategy(config)
-        self._truths = None
-        if config.truth_weight:
-            self._truths = Truths(
-                self._source,
-                config.truths_count,
-                config.seed,
-                config.exchange_share,
-                config.truth_attributes,
-                config.truth_restyle_share,
-            )
-        keras.utils.set_random_seed(config.seed)
+        self._strategy = make_strategy(config.run.strategy, data.batch_size)
+        keras.utils.set_random_seed(seed)
         with self._strategy.scope():
-            self.learner = Learner(config, self._strategy.num_replicas_in_sync)
-            if config.start_from and not checkpoint_steps(self.run_dir):
-                self.learner.start_with(load_start(config))
-        self._checkpoints = Checkpoints(self.learner, self.run_dir, config.checkpoints_kept)
-        self._monitor = Monitor(config) if config.evaluate_every else None
+            self.learner = make_learner(
+                config,
+                self._strategy.num_replicas_in_sync,
+                terms,
+                _in_this_scope(generator_optimizer),
+                _in_this_scope(discriminator_optimizer),
+            )
+        self._checkpoints = Checkpoints(self.learner, self.run_dir, config.run.checkpoints_kept)
+        self._evaluator = evaluator
         self._stop_signal: int | None = None
 
     @property
@@ -101,12 +109,13 @@ class Trainer:
         """
         self._begin()
         start, deadline = self.step, self._deadline()
-        summary = Summary(self.run_dir, self.config.steps, start)
+        summary = Summary(self.run_dir, self.config.run.steps, start)
         bad_images = BadImages(len(self._source.labels))
-        dataset = self._batches(start * self.config.updates_per_step, bad_images)
+        first = start * self.config.updates_per_step
+        dataset = pair_dataset(self._source, self._sampler, first, bad_images)
         try:
             with self._watch_signals():
-                batches = iter(shared_out(dataset, self._strategy))
+                batches = iter(distribute(dataset, self._strategy))
                 self._loop(batches, summary, deadline)
         except tf.errors.OpError as error:
             if bad_images.failure:
@@ -117,53 +126,55 @@ class Trainer:
             if bad_images.count:
                 logging.warning("%s", bad_images.report())
 
-    def _batches(self, first: int, bad_images: BadImages) -> tf.data.Dataset:
-        """Pairs, and exchanges with right answers if the run learns from them, from batch `first` on."""
-        config, pairs = self.config, pair_dataset(self._source, self._sampler, first, bad_images)
-        if self._truths is None:
-            return pairs
-        truths = truth_dataset(self._source, self._truths, config.truths_per_update, config.seed, config.flip, first)
-        return tf.data.Dataset.zip((pairs, truths)).map(lambda pair, truth: {**pair, **truth})
+    def _start_from(self, generator: Elegant) -> None:
+        """Takes over the weights of another generator, for the average, too."""
+        for mine in filter(None, (self.learner.generator, self.learner.average)):
+            mine.set_weights(generator.get_weights())
 
     def _begin(self) -> None:
         self.run_dir.mkdir(parents=True, exist_ok=True)
-        self.config.save(self.run_dir)
+        if (self.run_dir / CONFIG_FILE).exists():
+            for option, advice in removed_options(self.run_dir).items():
+                logging.warning("this run was trained with --%s, an option that is gone: %s", option, advice)
         path = self._checkpoints.restore()
+        if path is None and self.config.run.start_from:
+            self._start_from(load_start(self.config))
+        write_config(self.config, self.run_dir)
         if path is not None:
             logging.info("resuming at step %d from %s", self.step, path)
 
     def _deadline(self) -> float:
-        return time.monotonic() + 60.0 * self.config.max_minutes if self.config.max_minutes else math.inf
+        return time.monotonic() + 60.0 * self.config.run.max_minutes if self.config.run.max_minutes else math.inf
 
     def _loop(self, batches: Iterator, summary: Summary, deadline: float) -> None:
-        config, run_updates = self.config, self._compile()
+        options, run_updates = self.config.run, self._compile()
         pending: list[tuple[int, dict[str, float]]] = []
         first = step = saved = self.step
-        # However short the time, one call is made, so that a run in pieces gets on.
-        while step < config.steps and self._stop_signal is None and (step == first or time.monotonic() < deadline):
+        # However short the time, one call is made, so that a run in pieces makes progress.
+        while step < options.steps and self._stop_signal is None and (step == first or time.monotonic() < deadline):
             count = self._steps_until_due(step)
-            updates = count * config.updates_per_step
+            updates = count * self.config.updates_per_step
             means = {name: float(value) for name, value in run_updates(batches, tf.constant(updates)).items()}
             step += count
             self._check_finite(means, step)
             pending.append((updates, means))
-            if self._due(step, config.log_every) or step == config.steps:
-                images = 2 * config.batch_size * sum(count for count, _ in pending)
+            if self._due(step, options.log_every) or step == options.steps:
+                images = 2 * self.config.data.batch_size * sum(count for count, _ in pending)
                 summary.progress(step, _weighted_mean(pending), images)
                 pending.clear()
-            if self._due(step, config.checkpoint_every):
+            if self._due(step, options.checkpoint_every):
                 self._save(step)
                 saved = step
-            if self._due(step, config.sample_every):
+            if self._due(step, options.sample_every):
                 summary.samples(step, self.sample_grid())
-            if self._due(step, config.evaluate_every):
-                summary.evaluation(step, self._monitor.measure(self.learner.editing_generator))
+            if self._due(step, options.evaluate_every):
+                summary.evaluation(step, self._evaluator(self.learner.editing_generator))
         if step > saved:
             self._save(step)
         self._say_why_stopped(step)
 
     def _compile(self) -> Callable[[Iterator, tf.Tensor], dict[str, tf.Tensor]]:
-        update = tf.function(self.learner.update, jit_compile=self.config.jit or None)
+        update = tf.function(self.learner.update, jit_compile=self.config.run.jit or None)
         strategy = self._strategy
 
         def one(batches: Iterator) -> dict[str, tf.Tensor]:
@@ -181,10 +192,10 @@ class Trainer:
         return run_updates
 
     def _steps_until_due(self, step: int) -> int:
-        config = self.config
-        most = max(1, UPDATES_PER_CALL // config.updates_per_step)
-        cadences = (config.log_every, config.checkpoint_every, config.sample_every, config.evaluate_every)
-        return min(most, config.steps - step, *(every - step % every for every in cadences if every))
+        options = self.config.run
+        most = max(1, UPDATES_PER_CALL // self.config.updates_per_step)
+        cadences = (options.log_every, options.checkpoint_every, options.sample_every, options.evaluate_every)
+        return min(most, options.steps - step, *(every - step % every for every in cadences if every))
 
     @staticmethod
     def _due(step: int, every: int) -> bool:
@@ -195,7 +206,7 @@ class Trainer:
         if bad:
             raise UserError(
                 f"training diverged by step {step}: {', '.join(bad)} is not finite. The last checkpoint is untouched; "
-                "go on from it with a lower --learning_rate in a new --run_dir, or with --precision=float32"
+                "start a new run from it (--start_from) with a lower --learning_rate, or with --precision=float32"
             )
 
     def _save(self, step: int) -> None:
@@ -209,9 +220,10 @@ class Trainer:
         """Fixed training pairs as uint8 rows `[n, 8, S, S, 3]`: A, B, C, D, A1, B1 and the residuals of C and D."""
         batch = next(iter(pair_dataset(self._source, self._sampler).take(1)))
         batch = {name: value[:SAMPLE_PAIRS] for name, value in batch.items()}
-        made = self.learner.generate(batch)
-        images = [batch["a"], batch["b"], *tf.split(made.edited, 2), *tf.split(made.reconstructed, 2)]
-        residuals = [residual / 2.0 for residual in tf.split(made.residuals, 2)]
+        exchanged = choose_exchanged(batch, share=0.0, seed=None)
+        made = generate(self.learner.generator, batch, exchanged)
+        images = [*halves(made.images), *halves(made.edited), *halves(made.reconstructed)]
+        residuals = [residual / 2.0 for residual in halves(made.residuals)]
         return np.stack([to_uint8(np.asarray(column)) for column in [*images, *residuals]], axis=1)
 
     @contextmanager
@@ -233,10 +245,11 @@ class Trainer:
         logging.info("%s: saving, then leaving (once more to leave at once)", signal.Signals(number).name)
 
     def _say_why_stopped(self, step: int) -> None:
+        go_on = "the same command continues from there"
         if self._stop_signal is not None:
-            why = f"{signal.Signals(self._stop_signal).name}: left at step {step}; the same command goes on from there"
-        elif step < self.config.steps:
-            why = f"{self.config.max_minutes:g} minutes are over at step {step}; the same command goes on from there"
+            why = f"{signal.Signals(self._stop_signal).name}: left at step {step}; {go_on}"
+        elif step < self.config.run.steps:
+            why = f"{self.config.run.max_minutes:g} minutes are over at step {step}; {go_on}"
         else:
             why = f"all {step} steps are done"
         logging.info("%s", why)
@@ -255,12 +268,14 @@ def check_run_dir(config: Config, run_dir: str | os.PathLike[str]) -> None:
             without a configuration; or it is no directory.
     """
     run_dir = Path(run_dir)
+    if config.run.start_from and not (run_dir / CONFIG_FILE).exists():
+        check_start(config)
     if run_dir.exists() and not run_dir.is_dir():
         raise UserError(f"--run_dir={run_dir}: is a file; must be a directory to make or to go on in")
     if (run_dir / PACKED_FILE).exists():
         raise UserError(f"--run_dir={run_dir}: is a packed run, which cannot be trained on; choose another --run_dir")
     if (run_dir / CONFIG_FILE).exists():
-        differences = Config.load(run_dir).differences(config)
+        differences = read_config(run_dir).differences(config)
         if differences:
             listed = ", ".join(f"{name} (there {old}, now {new})" for name, (old, new) in differences.items())
             raise UserError(
@@ -269,6 +284,11 @@ def check_run_dir(config: Config, run_dir: str | os.PathLike[str]) -> None:
             )
     elif (run_dir / CHECKPOINT_DIR).exists():
         raise UserError(f"--run_dir={run_dir}: has checkpoints but no {CONFIG_FILE}; choose another --run_dir")
+
+
+def _in_this_scope(optimizer: keras.optimizers.Optimizer | None) -> keras.optimizers.Optimizer | None:
+    """A new optimizer like this one. One made outside a strategy's scope would let replicas diverge silently."""
+    return None if optimizer is None else type(optimizer).from_config(optimizer.get_config())
 
 
 def _weighted_mean(rows: list[tuple[int, dict[str, float]]]) -> dict[str, float]:

@@ -1,0 +1,147 @@
+"""`elegant-tf swap`, `linear`, `matrix` and `grid`: edited images."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from elegant_tf.cli.command import Command
+from elegant_tf.cli.options import add_images, add_number, add_run, add_strength, files_of
+from elegant_tf.cli.tensorflow import prepare_tensorflow
+from elegant_tf.images import check_image_size, check_output, grid, read_image, resize, write_image
+from elegant_tf.names import find_attributes
+from elegant_tf.rundir import read_model
+
+if TYPE_CHECKING:
+    from elegant_tf.editor import Editor
+
+_Images = Sequence[np.ndarray]
+
+SWAP = """\
+Transfers attributes from an exemplar to an image. The result wears eyeglasses if the exemplar does, and otherwise none.
+
+examples:
+  elegant-tf swap --run runs/demo --input a.png --exemplar b.png \\
+      --attributes Bangs,Smiling --strength 0.5 --out out.png
+  elegant-tf swap --run runs/demo --input a.png --exemplar b.png c.png \\
+      --attributes Bangs,Smiling --out out.png
+
+The second takes the bangs from b.png and the smile from c.png.
+"""
+
+LINEAR = """\
+Interpolates from an image to its edit in equal steps. Writes a strip: the image, then N edited images, the last of
+which is the full edit. One exemplar provides all attributes; or give one exemplar for each attribute.
+
+example:
+  elegant-tf linear --run runs/demo --input a.png --exemplar b.png \\
+      --attributes Smiling --steps 6 --out strip.png
+"""
+
+MATRIX = """\
+Interpolates in two directions. With one attribute and three exemplars, the image is in the top left corner and the
+exemplars are in the top right, bottom left and bottom right corners. With two attributes and two exemplars, the
+strength of the first attribute grows downwards and that of the second to the right.
+
+examples:
+  elegant-tf matrix --run runs/demo --input a.png --exemplar b.png c.png d.png \\
+      --attributes Bangs --out matrix.png
+  elegant-tf matrix --run runs/demo --input a.png --exemplar b.png c.png \\
+      --attributes Bangs,Smiling --rows 3 --cols 7 --out matrix.png
+"""
+
+GRID = """\
+Transfers attributes from each of several exemplars to each of several images. Writes a table with the images in its
+first column and the exemplars in its first row. A folder stands for all images in it.
+
+examples:
+  elegant-tf grid --run runs/demo --input a.png b.png --exemplar c.png d.png e.png \\
+      --attributes Wearing_Hat --out grid.png
+  elegant-tf grid --run runs/demo --input people --exemplar hats \\
+      --attributes Wearing_Hat --out grid.png
+"""
+
+
+def _add_options(parser: argparse.ArgumentParser, folders: bool = False) -> None:
+    add_run(parser)
+    add_images(parser, folders)
+    parser.add_argument("--image_size", type=int, metavar="S", help="side in pixels (default: the run's)")
+
+
+def _add_swap(parser: argparse.ArgumentParser) -> None:
+    _add_options(parser)
+    add_strength(parser)
+
+
+def _add_linear(parser: argparse.ArgumentParser) -> None:
+    _add_options(parser)
+    add_number(parser, "--steps", 5, "number of edited images in the strip")
+
+
+def _add_matrix(parser: argparse.ArgumentParser) -> None:
+    _add_options(parser)
+    add_number(parser, "--rows", 5, "number of rows, 1 or more")
+    add_number(parser, "--cols", 5, "number of columns, 1 or more")
+
+
+def _add_grid(parser: argparse.ArgumentParser) -> None:
+    _add_options(parser, folders=True)
+    add_strength(parser)
+
+
+def _swap(editor: Editor, inputs: _Images, exemplars: _Images, options: argparse.Namespace) -> np.ndarray:
+    return editor.swap(inputs[0], exemplars, options.attributes, options.strength)
+
+
+def _linear(editor: Editor, inputs: _Images, exemplars: _Images, options: argparse.Namespace) -> np.ndarray:
+    strip = editor.linear(inputs[0], exemplars, options.attributes, options.steps)
+    return grid([inputs[0], *strip], columns=len(strip) + 1)
+
+
+def _matrix(editor: Editor, inputs: _Images, exemplars: _Images, options: argparse.Namespace) -> np.ndarray:
+    return grid(editor.matrix(inputs[0], exemplars, options.attributes, options.rows, options.cols))
+
+
+def _grid(editor: Editor, inputs: _Images, exemplars: _Images, options: argparse.Namespace) -> np.ndarray:
+    edited = editor.grid(inputs, exemplars, options.attributes, options.strength)
+    head = [np.full_like(inputs[0], 255), *exemplars]
+    return grid([head, *([image, *row] for image, row in zip(inputs, edited, strict=True))])
+
+
+def _run(options: argparse.Namespace, edit: Callable[..., np.ndarray], folders: bool = False) -> None:
+    """Checks everything that can be checked before TensorFlow is loaded, then edits."""
+    check_output(options.out, options.overwrite)
+    model = read_model(options.run)
+    size = model.image_size if options.image_size is None else options.image_size
+    check_image_size(size, 2**model.depth)
+    find_attributes(options.attributes, model.attributes)
+    inputs, exemplars = (_read(paths, size, folders) for paths in (options.input, options.exemplar))
+    prepare_tensorflow()
+    from elegant_tf.editor import Editor
+
+    edited = edit(Editor.load(options.run, size), inputs, exemplars, options)
+    write_image(options.out, edited, options.overwrite)
+    print(options.out)
+
+
+def _read(paths: Sequence[str], size: int, folders: bool) -> _Images:
+    """The images, each resized as soon as it is read: a folder of photos may not fit into memory."""
+    return [resize(read_image(file), size) for file in (files_of(paths) if folders else paths)]
+
+
+COMMANDS = (
+    Command("swap", "transfer attributes to an image", SWAP, _add_swap, functools.partial(_run, edit=_swap)),
+    Command("linear", "interpolate in equal steps", LINEAR, _add_linear, functools.partial(_run, edit=_linear)),
+    Command("matrix", "interpolate in two directions", MATRIX, _add_matrix, functools.partial(_run, edit=_matrix)),
+    Command(
+        "grid",
+        "transfer attributes from several exemplars to several images",
+        GRID,
+        _add_grid,
+        functools.partial(_run, edit=_grid, folders=True),
+    ),
+)

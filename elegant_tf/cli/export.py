@@ -1,0 +1,64 @@
+"""`elegant-tf export`, and `export_savedmodel.py`."""
+
+from __future__ import annotations
+
+import argparse
+
+from elegant_tf.cli.command import Command
+from elegant_tf.cli.options import add_run, add_step, names
+from elegant_tf.cli.tensorflow import prepare_tensorflow
+from elegant_tf.rundir import read_model
+
+HELP = """\
+Exports a run as a SavedModel for TF Serving, which takes and returns encoded images. It is written to --out/VERSION;
+TF Serving serves the newest version in --out, its model_base_path.
+
+examples:
+  elegant-tf export --run runs/demo --out models/elegant --warmup
+  elegant-tf export --run runs/demo --out models/elegant --encoding jpeg --tflite float32,float16
+"""
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
+    what = "directory of the model's versions"
+    parser.add_argument("--out", "--export_dir", required=True, metavar="DIR", help=what)
+    parser.add_argument("--version", type=int, metavar="N", help="number of the new version (default: the step)")
+    add_step(parser)
+    parser.add_argument("--image_size", type=int, metavar="S", help="side of edited images (default: the run's)")
+    what = "how images become square: crop, pad or stretch (default crop)"
+    parser.add_argument("--resize", default="crop", metavar="HOW", help=what)
+    what = "format of edited images: png or jpeg (default png)"
+    parser.add_argument("--encoding", default="png", metavar="FORMAT", help=what)
+    what = "number format: float32, or mixed_float16 or mixed_bfloat16 for GPUs (default float32)"
+    parser.add_argument("--precision", default="float32", metavar="TYPE", help=what)
+    what = "also write TFLite files, to --out/tflite/VERSION: any of float32, float16, dynamic_int8"
+    parser.add_argument("--tflite", type=names, default=[], metavar="A,B", help=what)
+    what = "add requests that TF Serving runs before it answers (needs 'elegant-tf[serving]')"
+    parser.add_argument("--warmup", action="store_true", help=what)
+    parser.add_argument("--nowarmup", dest="warmup", action="store_false", help=argparse.SUPPRESS)
+
+
+def _run(options: argparse.Namespace) -> None:
+    read_model(options.run)
+    prepare_tensorflow()
+    from elegant_tf.export.savedmodel import ExportOptions, export_savedmodel
+    from elegant_tf.export.tflite import export_tflite
+
+    how = ExportOptions(
+        version=options.version,
+        image_size=options.image_size,
+        resize=options.resize,
+        encoding=options.encoding,
+        precision=options.precision,
+        warmup=options.warmup,
+    )
+    path = export_savedmodel(options.run, options.out, options=how, step=options.step)
+    print(path)
+    if options.tflite:
+        out = path.parent / "tflite" / path.name  # TF Serving only looks at directories whose names are numbers.
+        export_tflite(options.run, out, kinds=options.tflite, image_size=options.image_size, step=options.step)
+        print(out)
+
+
+COMMANDS = (Command("export", "export a run for TF Serving", HELP, _add_options, _run),)

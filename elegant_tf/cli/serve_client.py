@@ -1,0 +1,91 @@
+"""`elegant-tf serve-client`: edits on a server."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from elegant_tf.cli.command import Command, add_parser
+from elegant_tf.cli.options import add_images, add_number, add_strength
+from elegant_tf.cli.tensorflow import prepare_tensorflow
+from elegant_tf.images import check_output, decode_image, write_image
+from elegant_tf.serving.client import Client, connect, image_bytes
+from elegant_tf.serving.endpoint import Endpoint
+
+HELP = """\
+Uses an exported model on TF Serving, or on another server with the same interface.
+
+examples:
+  elegant-tf serve-client edit --server localhost:8500 --model elegant \\
+      --input a.jpg --exemplar b.jpg --attributes Eyeglasses --out c.png
+  elegant-tf serve-client metadata --server localhost:8500 --model elegant
+"""
+
+EDIT = """\
+Transfers attributes from an exemplar to an image on a server. Requests go over gRPC, which needs
+tensorflow-serving-api (pip install 'elegant-tf[serving]'), or over REST.
+
+examples:
+  elegant-tf serve-client edit --server localhost:8500 --model elegant \\
+      --input a.jpg --exemplar b.jpg --attributes Eyeglasses --out c.png
+  elegant-tf serve-client edit --server faces.example:443 --tls --protocol rest --model elegant --label stable \\
+      --input a.jpg --exemplar b.jpg c.jpg --attributes Bangs,Smiling --strength 1 0.5 --out d.png
+"""
+
+METADATA = """\
+Prints the metadata of a served model as JSON: attributes, image size, step, configuration and licence.
+
+example:
+  elegant-tf serve-client metadata --server localhost:8501 --protocol rest --model elegant
+"""
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
+    edit = add_parser(actions, "edit", "transfer attributes to an image", EDIT)
+    metadata = add_parser(actions, "metadata", "print a model's metadata", METADATA)
+    add_images(edit)
+    add_strength(edit)
+    for action in (edit, metadata):
+        _add_endpoint(action)
+
+
+def _add_endpoint(parser: argparse.ArgumentParser) -> None:
+    what = "address; TF Serving's default ports are 8500 for gRPC and 8501 for REST"
+    parser.add_argument("--server", required=True, metavar="HOST:PORT", help=what)
+    parser.add_argument("--model", required=True, metavar="NAME", help="the model's name on the server")
+    parser.add_argument("--protocol", choices=("grpc", "rest"), default="grpc", help="protocol (default grpc)")
+    parser.add_argument("--version", type=int, metavar="N", help="a version of the model (default: the newest)")
+    parser.add_argument("--label", metavar="NAME", help="a version by its label on the server")
+    what = "seconds for a request, with all its retries (default 30)"
+    parser.add_argument("--timeout", type=float, default=30.0, metavar="S", help=what)
+    add_number(parser, "--retries", 4, "how often to retry while the server is unavailable")
+    parser.add_argument("--tls", action="store_true", help="encrypt, and verify the server's certificate")
+    parser.add_argument("--ca_file", metavar="PEM", help="trusted authorities (default: the system's)")
+    parser.add_argument("--cert_file", metavar="PEM", help="client certificate, if the server requires one")
+    parser.add_argument("--key_file", metavar="PEM", help="private key of the client certificate")
+
+
+def _run(options: argparse.Namespace) -> None:
+    fields = ("server", "model", "version", "label", "tls", "ca_file", "cert_file", "key_file")
+    endpoint = Endpoint(**{name: getattr(options, name) for name in fields})
+    prepare_tensorflow()
+    client = Client(connect(endpoint, options.protocol), timeout=options.timeout, retries=options.retries)
+    try:
+        if options.action == "metadata":
+            print(json.dumps(client.metadata, indent=2))
+        else:
+            _edit(client, options)
+    finally:
+        client.close()
+
+
+def _edit(client: Client, options: argparse.Namespace) -> None:
+    check_output(options.out, options.overwrite)
+    images, exemplars = ([image_bytes(path) for path in paths] for paths in (options.input, options.exemplar))
+    (edited,) = client.edit(images, exemplars, options.attributes, options.strength)
+    write_image(options.out, decode_image(edited, f"the answer of {options.server}"), options.overwrite)
+    print(options.out)
+
+
+COMMANDS = (Command("serve-client", "edit on a server", HELP, _add_options, _run),)

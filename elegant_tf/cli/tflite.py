@@ -1,0 +1,43 @@
+"""`elegant-tf tflite`."""
+
+from __future__ import annotations
+
+import argparse
+
+from elegant_tf.cli.command import Command
+from elegant_tf.cli.options import add_run, add_step, names
+from elegant_tf.cli.tensorflow import prepare_tensorflow
+from elegant_tf.rundir import read_model
+
+HELP = """\
+Writes a run as TFLite files for phones to a new folder: a file per kind, and a report of how far each is from the
+Keras model and how fast it is in LiteRT. Needs LiteRT: pip install 'elegant-tf[tflite]'.
+
+examples:
+  elegant-tf tflite --run runs/demo --out phone
+  elegant-tf tflite --run runs/demo --out phone --kinds float16
+"""
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument("--out", required=True, metavar="DIR", help="new folder to write")
+    kinds = "float32,float16,dynamic_int8"
+    what = f"any of {kinds.replace(',', ', ')} (default: all)"
+    parser.add_argument("--kinds", type=names, default=kinds, metavar="A,B", help=what)
+    parser.add_argument("--image_size", type=int, metavar="S", help="side in pixels (default: the run's)")
+    add_step(parser)
+
+
+def _run(options: argparse.Namespace) -> None:
+    read_model(options.run)
+    prepare_tensorflow()
+    from elegant_tf.export.tflite import export_tflite, to_markdown
+
+    rows = export_tflite(
+        options.run, options.out, kinds=options.kinds, image_size=options.image_size, step=options.step
+    )
+    print(to_markdown(rows) + options.out)
+
+
+COMMANDS = (Command("tflite", "write a run as TFLite files for phones", HELP, _add_options, _run),)

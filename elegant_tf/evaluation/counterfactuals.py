@@ -1,0 +1,158 @@
+"""Held-out edits with counterfactual targets: drawn, or read from a folder that `elegant-tf faces` wrote."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from elegant_tf.config import Config
+from elegant_tf.errors import UserError
+from elegant_tf.evaluation.edits import DIRECTIONS, EVALUATION_SEED, Edits, check_count
+from elegant_tf.images import read_image, resize
+from elegant_tf.synthetic import Counterfactual, draw_faces, make_counterfactuals, make_restyles
+
+INDEX_FILE = "counterfactuals/index.json"
+ROLES = ("input", "exemplar", "target")
+
+# What older folders call a role.
+_OLD_ROLES = {"target": "truth"}
+
+
+@dataclass(frozen=True)
+class Counterfactuals(Edits):
+    """Held-out edits with `targets`, uint8 `[M, S, S, 3]`: the result of a perfect edit."""
+
+    targets: np.ndarray
+
+
+def has_counterfactuals(config: Config) -> bool:
+    """Whether a run's own data has held-out edits with counterfactual targets."""
+    return config.data.kind == "faces" or (Path(config.data.data_dir) / INDEX_FILE).is_file()
+
+
+def load_counterfactuals(
+    config: Config,
+    data_dir: str | Path | None,
+    count: int,
+    directions: Sequence[str] = DIRECTIONS,
+    seed: int = EVALUATION_SEED,
+) -> Counterfactuals:
+    """The evaluation set for a run, at its image size: `count` edits per attribute and direction.
+
+    It is drawn if the run was trained on drawn faces and no `data_dir` is given. Otherwise it is read from `data_dir`
+    or the run's own data directory; such a folder has at most `count` edits of a kind and none that restyle.
+
+    Args:
+        config: the run's.
+        data_dir: a folder that `elegant-tf faces` wrote, or None.
+        count: edits per attribute and direction.
+        directions: which to draw.
+        seed: of the drawn evaluation set. It does not depend on the run's seed, so that runs compare.
+
+    Raises:
+        UserError: the folder has no counterfactual targets, they cannot be read, or `count` is not positive.
+    """
+    check_count(count)
+    model = config.model
+    if not data_dir and config.data.kind == "faces":
+        return draw_counterfactuals(seed, model.attributes, model.image_size, count, directions)
+    return read_counterfactuals(data_dir or config.data.data_dir, model.attributes, model.image_size, count)
+
+
+def draw_counterfactuals(
+    seed: int, attributes: Sequence[str], image_size: int, count: int, directions: Sequence[str] = DIRECTIONS
+) -> Counterfactuals:
+    """Edits of drawn faces that no run trains on, whatever its seed: `count` per attribute and direction."""
+    pairs = make_pairs(seed, attributes, count, directions)
+    faces = [getattr(pair, role) for role in ROLES for pair in pairs]
+    inputs, exemplars, targets = np.split(draw_faces(faces, image_size, workers=None), len(ROLES))
+    return Counterfactuals(tuple(attributes), inputs, exemplars, *kinds_of(pairs, attributes), targets)
+
+
+def make_pairs(
+    seed: int, attributes: Sequence[str], count: int, directions: Sequence[str] = DIRECTIONS
+) -> list[Counterfactual]:
+    """The faces of `draw_counterfactuals`, not drawn yet."""
+    pairs = []
+    if {"add", "remove"} & set(directions):
+        both = make_counterfactuals(seed, 2 * count * len(attributes), attributes)
+        pairs += [pair for pair in both if direction_of(pair) in directions]
+    if "restyle" in directions:
+        pairs += make_restyles(seed, count * len(attributes), attributes)
+    return pairs
+
+
+def direction_of(pair: Counterfactual) -> str:
+    """The direction, one of `DIRECTIONS`, of an edit of one attribute."""
+    had, given = (getattr(face.styles, pair.attributes[0]) is not None for face in (pair.input, pair.exemplar))
+    return ("restyle" if had else "add") if given else "remove"
+
+
+def kinds_of(pairs: Sequence[Counterfactual], attributes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The columns `attribute` and `direction` of `Edits`, int `[M]` each."""
+    return _columns([pair.attributes[0] for pair in pairs], [direction_of(pair) for pair in pairs], attributes)
+
+
+def read_counterfactuals(
+    data_dir: str | Path, attributes: Sequence[str], image_size: int, count: int
+) -> Counterfactuals:
+    """Edits of one of `attributes` each from a folder that `elegant-tf faces` wrote: at most `count` of a kind.
+
+    Raises:
+        UserError: the index is missing or malformed, an image cannot be read, or no edit is of these attributes.
+    """
+    index = Path(data_dir) / INDEX_FILE
+    entries = _read_index(index)
+    seen: Counter[tuple[str, str]] = Counter()
+    chosen = []
+    for names, direction, files in entries:
+        if len(names) != 1 or names[0] not in attributes:
+            continue
+        seen[names[0], direction] += 1
+        if seen[names[0], direction] <= count:
+            chosen.append((names[0], direction, files))
+    if not chosen:
+        there = sorted({name for names, _, _ in entries for name in names})
+        raise UserError(
+            f"{index}: has no edits of {', '.join(attributes)}, which this run knows, "
+            f"only of {', '.join(there) or 'nothing'}"
+        )
+    names, directions, files = zip(*chosen, strict=True)
+    inputs, exemplars, targets = (
+        np.stack([resize(read_image(index.parent / row[role]), image_size) for row in files]) for role in ROLES
+    )
+    return Counterfactuals(tuple(attributes), inputs, exemplars, *_columns(names, directions, attributes), targets)
+
+
+def _columns(
+    names: Sequence[str], directions: Sequence[str], attributes: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    places, numbers = map(list(attributes).index, names), map(DIRECTIONS.index, directions)
+    return np.array(list(places), int), np.array(list(numbers), int)
+
+
+def _read_index(path: Path) -> list[tuple[list[str], str, Mapping[str, str]]]:
+    """Attributes, direction and file names by role, for each entry."""
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))["counterfactuals"]
+        return [_read_entry(entry) for entry in entries]
+    except OSError as error:
+        raise UserError(
+            f"--data_dir={path.parents[1]}: cannot read {INDEX_FILE} in it ({error.strerror}): "
+            "give a folder that `elegant-tf faces --out DIR` wrote; photos have no counterfactual targets"
+        ) from None
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path}: is not an index of edits ({error!r}): write the folder again") from None
+
+
+def _read_entry(entry: Mapping) -> tuple[list[str], str, Mapping[str, str]]:
+    names, direction = [str(name) for name in entry["attributes"]], entry["direction"]
+    if direction not in DIRECTIONS:
+        raise ValueError(f"direction {direction}")
+    keys = {role: role if role in entry else _OLD_ROLES.get(role, role) for role in ROLES}
+    return names, direction, {role: str(entry[key]) for role, key in keys.items()}

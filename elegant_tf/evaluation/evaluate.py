@@ -1,0 +1,218 @@
+"""Evaluation of a run on held-out edits, as a report: a scorecard in JSON, Markdown and HTML, and as an image."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from elegant_tf.config import Config
+from elegant_tf.data.source import Source
+from elegant_tf.editor import Editor
+from elegant_tf.errors import UserError
+from elegant_tf.evaluation.classifier import AttributeClassifier
+from elegant_tf.evaluation.counterfactuals import has_counterfactuals, load_counterfactuals
+from elegant_tf.evaluation.distances import LEAST_IMAGES
+from elegant_tf.evaluation.edits import EVALUATION_SEED, edit_all, sample_edits
+from elegant_tf.evaluation.face_describer import load_face_describer
+from elegant_tf.evaluation.inception import Inception
+from elegant_tf.evaluation.metrics import METRICS, Metric
+from elegant_tf.evaluation.metrics.context import DISTANCE_EDITS, Context, Extract
+from elegant_tf.evaluation.metrics.distribution import enough_for_distances
+from elegant_tf.evaluation.metrics.scores import Score, Scores, best_first
+from elegant_tf.evaluation.report.cases import draw_cases
+from elegant_tf.evaluation.report.curves import read_curves
+from elegant_tf.evaluation.report.files import NAME, ReportFiles, write_report
+from elegant_tf.evaluation.report.sheet import draw_sheet
+from elegant_tf.evaluation.report.tables import Table
+from elegant_tf.rundir import SHIPPED, find_run, read_config
+from elegant_tf.sources import open_source
+
+COUNT = 64
+CLASSIFIER_DIR = "classifier"
+HELD_OUT_FACES = 2000
+# More than the 2,048 features of Inception, as its Fréchet distance requires.
+INCEPTION_EDITS = 5000
+
+_JUDGE = "the classifier's features"
+
+M = TypeVar("M", bound=Metric)
+
+
+@dataclass(frozen=True)
+class Report(ReportFiles):
+    """A run's scorecard and the files it was written to.
+
+    `step`: of the weights; `results`: of the metrics that could be measured; `tables`: the same for readers.
+    """
+
+    step: int
+    results: Sequence[Metric]
+    tables: Sequence[Table]
+
+    def result(self, metric: type[M]) -> M | None:
+        """The result of a metric; None if it could not be measured."""
+        return _find(self.results, metric)
+
+    @property
+    def scores(self) -> Sequence[Score]:
+        """A row per attribute and direction; empty without counterfactual targets."""
+        scores = self.result(Scores)
+        return scores.rows if scores else []
+
+    @property
+    def mean(self) -> Score | None:
+        """The mean of the scores; None without counterfactual targets."""
+        scores = self.result(Scores)
+        return scores.mean if scores else None
+
+    def __str__(self) -> str:
+        """The tables and the paths of the files."""
+        texts = [f"{table.title}\n{table.as_text()}" for table in self.tables]
+        paths = {"report": self.html_path, "numbers": self.json_path, "examples": self.image_path}
+        return "\n\n".join([*texts, "\n".join(f"{name + ':':10s} {path}" for name, path in paths.items())])
+
+
+def evaluate(
+    run: str | os.PathLike[str],
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    count: int = COUNT,
+    out: str | os.PathLike[str] | None = None,
+    classifier: str | os.PathLike[str] | None = None,
+    inception: str = "",
+    step: int | None = None,
+    face_models: str | os.PathLike[str] | None = None,
+    distance_count: int | None = None,
+    seed: int = EVALUATION_SEED,
+) -> Report:
+    """Edits held-out images with a run, measures every metric that can be measured, and writes the report.
+
+    Edits of drawn faces are compared with counterfactual targets. On other data the run's test split is edited, and
+    metrics that need targets are left out.
+
+    Args:
+        run: a run directory, packed or not, or the name of a model that comes with the package.
+        data_dir: a folder that `elegant-tf faces` wrote; None: the run's own data.
+        count: edits per attribute and direction.
+        out: the directory for `scorecard.json`, `.md`, `.html` and `.png`, which are replaced; None: `run`, or
+            `scorecard-NAME` for a model that comes with the package.
+        classifier: a directory that `elegant-tf train-classifier` wrote; None: `classifier` in the run directory, or
+            for drawn faces the one that comes with the package, or none.
+        inception: `keras` or a file of InceptionV3's weights, for the distances of the paper's table; empty: none.
+        step: which checkpoint; None: the newest.
+        face_models: a folder with dlib's models, as further features for identity preservation; None: none.
+        distance_count: edits per attribute and direction for distances from real images, at most; None:
+            `INCEPTION_EDITS` with `inception`, `DISTANCE_EDITS` without.
+        seed: of the evaluation set: the faces that are drawn, or the edits sampled from other data. It does not depend
+            on the run's seed, so that runs compare.
+
+    Raises:
+        UserError: the run, the checkpoint or the data to evaluate on is missing, or a file cannot be read or written.
+    """
+    if seed < 0:
+        raise UserError(f"--seed={seed}: must be 0 or more")
+    if distance_count is None:
+        distance_count = INCEPTION_EDITS if inception else DISTANCE_EDITS
+    if distance_count < LEAST_IMAGES:
+        raise UserError(f"--distance_count={distance_count}: must be {LEAST_IMAGES} or more")
+    config = read_config(run)
+    extractors: dict[str, Extract] = {"Inception": Inception(inception)} if inception else {}
+    describers: dict[str, Extract] = {"dlib": load_face_describer(Path(face_models))} if face_models else {}
+    editor = Editor.load(run, step=step)
+    judge = _find_classifier(config, run, classifier)
+    has_targets = bool(data_dir) or has_counterfactuals(config)
+    source = _held_out(config, seed) if judge or inception or not has_targets else None
+    if judge:
+        describers[_JUDGE] = judge.features
+    if judge and enough_for_distances(source):
+        extractors[_JUDGE] = judge.features
+    if has_targets:
+        edits = load_counterfactuals(config, data_dir, count, seed=seed)
+    else:
+        edits = sample_edits(source, count, seed)
+    context = Context(
+        editor,
+        config,
+        edits,
+        edit_all(editor, edits),
+        classifier=judge,
+        source=source,
+        extractors=extractors,
+        describers=describers,
+        distance_count=distance_count,
+        seed=seed,
+    )
+    settings = {
+        "evaluated_on": str(data_dir or config.data.data_dir or config.data.kind),
+        "count": count,
+        "evaluation_seed": seed,
+        "classifier": judge.settings if judge else None,
+        "inception": inception,
+        "distance_count": distance_count,
+        "face_models": str(face_models or ""),
+        **config.flags(),
+    }
+    return _report(context, settings, read_curves(run), _out(run, out))
+
+
+def _held_out(config: Config, seed: int) -> Source:
+    """The test split of the run's data."""
+    data = dataclasses.replace(config.data, faces_count=HELD_OUT_FACES)
+    return open_source(data, config.model.attributes, config.model.image_size, "test", seed)
+
+
+def _find_classifier(
+    config: Config, run: str | os.PathLike[str], given: str | os.PathLike[str] | None
+) -> AttributeClassifier | None:
+    """The classifier given, the run's own, or the one for drawn faces; None unless it knows the run's attributes."""
+    places = [Path(given)] if given else [find_run(run) / CLASSIFIER_DIR]
+    if not given and config.data.kind == "faces":
+        places.append(SHIPPED / "faces" / CLASSIFIER_DIR)
+    there = [place for place in places if place.is_dir()]
+    if not there:
+        if given:
+            raise UserError(f"--classifier={given}: no such directory; `elegant-tf train-classifier` writes one")
+        return None
+    judge = AttributeClassifier.load(there[0])
+    lacking = [name for name in config.model.attributes if name not in judge.attributes]
+    if lacking and given:
+        raise UserError(f"--classifier={given}: does not know {', '.join(lacking)}, which the run edits")
+    return None if lacking else judge
+
+
+def _out(run: str | os.PathLike[str], out: str | os.PathLike[str] | None) -> Path:
+    if out is not None:
+        return Path(out)
+    return Path(f"{NAME}-{run}") if find_run(run).parent == SHIPPED else Path(run)
+
+
+def _report(context: Context, settings: Mapping[str, Any], curves: Sequence[Mapping[str, float]], out: Path) -> Report:
+    """Measures every metric and writes the report."""
+    step, edits, edited = context.editor.step, context.edits, context.edited
+    results = [result for metric in METRICS if (result := metric.measure(context))]
+    tables = [table for result in results for table in result.tables()]
+    measured: dict[str, Any] = {key: None for metric in METRICS for key in metric.json_keys()}
+    for result in results:
+        measured.update(result.as_json())
+    title, captions, order = f"Held-out edits after {step:,} steps", {}, None
+    if scores := _find(results, Scores):
+        title += f": realised {scores.mean.realised:.2f}, leak {scores.mean.leak:.1f}"
+        captions, order = scores.captions, best_first(context.counterfactuals, edited)
+    files = write_report(
+        out,
+        title,
+        tables,
+        sheet=draw_sheet(edits, edited, captions, title),
+        cases=draw_cases(edits, edited, order, context.config.run.seed),
+        curves=curves,
+        values={"step": step, "settings": settings, **measured, "curves": curves},
+    )
+    return Report(**vars(files), step=step, results=results, tables=tables)
+
+
+def _find(results: Sequence[Metric], metric: type[M]) -> M | None:
+    return next((result for result in results if isinstance(result, metric)), None)

@@ -1,0 +1,182 @@
+"""The three networks: encoder, decoder and discriminator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from elegant_tf.model.layers import KERNEL_STDDEV, Downsample, Normalization, Upsample
+
+LEAK = 0.2
+DISCRIMINATOR_DEPTH = 4
+
+
+def channel_counts(width: int, depth: int) -> list[int]:
+    """Channels after each halving: width, doubling, at most 8 * width (64, 128, 256, 512, 512)."""
+    return [width * min(2**level, 8) for level in range(depth)]
+
+
+class _Network(keras.Model):
+    """A model whose constructor arguments are its configuration."""
+
+    def __init__(self, arguments: dict, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self._arguments = arguments
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), **self._arguments}
+
+
+def _down_stack(channels: Sequence[int], dtype: keras.DTypePolicy) -> tuple[list[Downsample], list[Normalization]]:
+    downs = [Downsample(count, dtype=dtype, name=f"down{level}") for level, count in enumerate(channels)]
+    return downs, _normalizations(len(channels), dtype)
+
+
+def _normalizations(count: int, dtype: keras.DTypePolicy) -> list[Normalization]:
+    return [Normalization(dtype=dtype, name=f"normalization{level}") for level in range(count)]
+
+
+def _build_stack(layers: Sequence[keras.layers.Layer], normalizations: Sequence, in_channels: int) -> None:
+    for index, layer in enumerate(layers):
+        layer.build((None, None, None, in_channels))
+        in_channels = layer.filters
+        if index < len(normalizations):
+            normalizations[index].build((None, None, None, in_channels))
+
+
+@keras.saving.register_keras_serializable(package="elegant_tf")
+class Encoder(_Network):
+    """Images to codes: `depth` blocks of convolution, normalization and leaky ReLU.
+
+    Args:
+        width: channels of the first block.
+        depth: number of halvings.
+    """
+
+    def __init__(self, width: int = 64, depth: int = 5, **kwargs) -> None:
+        super().__init__({"width": width, "depth": depth}, **kwargs)
+        self.channels = channel_counts(width, depth)
+        self.downs, self.normalizations = _down_stack(self.channels, self.dtype_policy)
+
+    def build(self, input_shape=None) -> None:
+        _build_stack(self.downs, self.normalizations, 3)
+        self.built = True
+
+    def call(self, images: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Encodes `[N, S, S, 3]` in [-1, 1]: the code `[N, S/2^depth, S/2^depth, C]` and the skips, largest first."""
+        x, outputs = images, []
+        for down, normalization in zip(self.downs, self.normalizations, strict=True):
+            x = tf.nn.leaky_relu(normalization(down(x, training=training), training=training), LEAK)
+            outputs.append(x)
+        return outputs[-1], outputs[:-1]
+
+
+@keras.saving.register_keras_serializable(package="elegant_tf")
+class Decoder(_Network):
+    """An edited code, the code and the skips of the image being edited to a residual.
+
+    Args:
+        width, depth: the encoder's.
+    """
+
+    def __init__(self, width: int = 64, depth: int = 5, **kwargs) -> None:
+        super().__init__({"width": width, "depth": depth}, **kwargs)
+        self.channels = channel_counts(width, depth)[-2::-1]
+        self.ups = [
+            Upsample(count, dtype=self.dtype_policy, name=f"up{level}")
+            for level, count in enumerate([*self.channels, 3])
+        ]
+        self.normalizations = _normalizations(depth - 1, self.dtype_policy)
+        self._code_channels = channel_counts(width, depth)[-1]
+
+    def build(self, input_shape=None) -> None:
+        _build_stack(self.ups, self.normalizations, 2 * self._code_channels)
+        self.built = True
+
+    def call(
+        self, code: tf.Tensor, source_code: tf.Tensor, skips: Sequence[tf.Tensor], training: bool = False
+    ) -> tf.Tensor:
+        """Decodes to the residual `[N, S, S, 3]`, float32 at least, in (-2, 2).
+
+        Args:
+            code: the edited code, `[N, h, w, C]`.
+            source_code: the code of the image being edited, alike.
+            skips: that image's skips, largest first, as the encoder gives them.
+        """
+        x = tf.concat([tf.cast(code, source_code.dtype), source_code], axis=-1)
+        return self._go_on(self.ups[0](x, training=training), skips, training)
+
+    def each(self, codes: tf.Tensor, source_code: tf.Tensor, skips: Sequence[tf.Tensor]) -> tf.Tensor:
+        """`call` for M edited codes of each of N images: codes `[N * M, h, w, C]`, residuals `[N * M, S, S, 3]`.
+
+        The source code's half of the first layer, the same for all M, is computed once.
+        """
+        first, many = self.ups[0], tf.shape(codes)[0] // tf.shape(source_code)[0]
+        own = first.share(source_code, self._code_channels) + tf.cast(first.convolution.bias, source_code.dtype)
+        own, *skips = (tf.repeat(value, many, axis=0) for value in (own, *skips))
+        return self._go_on(first.share(codes, 0) + own, skips, training=False)
+
+    def _go_on(self, x: tf.Tensor, skips: Sequence[tf.Tensor], training: bool) -> tf.Tensor:
+        """From the first transposed convolution's result to the residual."""
+        for up, normalization, skip in zip(self.ups[1:], self.normalizations, reversed(skips), strict=True):
+            x = up(tf.nn.relu(normalization(x, training=training)) + skip, training=training)
+        return 2.0 * tf.tanh(tf.cast(x, self.variable_dtype))
+
+
+@keras.saving.register_keras_serializable(package="elegant_tf")
+class Discriminator(_Network):
+    """Scores images under attribute labels.
+
+    With `planes` conditioning, the authors', labels are planes beside the image's channels, and it is left to the
+    convolutions to find out which goes with what. With `projection` the convolutions see the image alone, and each
+    attribute has a score of its own, counted for or against by its label (Miyato and Koyama, cGANs with projection
+    discriminator, 2018): quicker to learn, and one pass scores an image under any number of labels.
+
+    Args:
+        width: channels of the first block.
+        conditioning: `planes` or `projection`.
+    """
+
+    def __init__(self, width: int = 64, conditioning: str = "planes", **kwargs) -> None:
+        super().__init__({"width": width, "conditioning": conditioning}, **kwargs)
+        self.channels = channel_counts(width, DISCRIMINATOR_DEPTH)
+        self.conditioning = conditioning
+        self.downs, self.normalizations = _down_stack(self.channels, self.dtype_policy)
+
+    def build(self, input_shape) -> None:
+        """Makes the variables for `[N, S, S, 3]` images and n labels: `input_shape` is `[N, S, S, 3 + n]`."""
+        _, size, _, channels = input_shape
+        planes = self.conditioning == "planes"
+        _build_stack(self.downs, self.normalizations, channels if planes else 3)
+        self.dense = keras.layers.Dense(
+            1 if planes else channels - 2,
+            kernel_initializer=keras.initializers.RandomNormal(0.0, KERNEL_STDDEV),
+            dtype=self.dtype_policy,
+            name="dense",
+        )
+        cell = -(-size // 2**DISCRIMINATOR_DEPTH)
+        self.dense.build((None, cell * cell * self.channels[-1]))
+        self.built = True
+
+    def call(self, images: tf.Tensor, labels: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Logits `[N, L]`, float32 at least, of images `[N, S, S, 3]` in [-1, 1] under labels `[N, L, n]` in {0, 1}."""
+        if self.conditioning == "planes":
+            return self._score_with_planes(images, labels, training)
+        scores = self._score(images, training)
+        signs = 2.0 * tf.cast(labels, scores.dtype) - 1.0
+        return scores[:, :1] + tf.linalg.matvec(signs, scores[:, 1:])
+
+    def _score_with_planes(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> tf.Tensor:
+        count = labels.shape[1]
+        images = tf.repeat(images, count, axis=0) if count > 1 else images
+        planes = tf.reshape(tf.cast(labels, images.dtype), [-1, 1, 1, labels.shape[2]])
+        planes = tf.broadcast_to(planes, tf.concat([tf.shape(images)[:3], [labels.shape[2]]], 0))
+        return tf.reshape(self._score(tf.concat([images, planes], axis=-1), training), [-1, count])
+
+    def _score(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+        for down, normalization in zip(self.downs, self.normalizations, strict=True):
+            x = tf.nn.leaky_relu(normalization(down(x, training=training), training=training), LEAK)
+        x = tf.reshape(x, [tf.shape(x)[0], self.dense.kernel.shape[0]])
+        return tf.cast(self.dense(x), self.variable_dtype)

@@ -1,0 +1,176 @@
+"""Finding a run, loading its generator, packing it. Nothing here needs an optimizer, a loss or training data."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from elegant_tf.config import Config, ModelConfig
+from elegant_tf.errors import UserError
+from elegant_tf.files import atomic_directory, write_text
+from elegant_tf.model.elegant import Elegant, MultiScaleDiscriminator
+from elegant_tf.rundir import (
+    CHECKPOINT_DIR,
+    CHECKPOINT_PREFIX,
+    CONFIG_FILE,
+    PACKED_FILE,
+    config_groups,
+    find_run,
+    is_packed,
+    read_model,
+)
+from elegant_tf.upgrade import VERSION
+
+# What TensorFlow raises on damaged files (IndexError: truncated data) and on values that do not fit.
+UNREADABLE = (AssertionError, IndexError, ValueError, tf.errors.OpError)
+
+_STEP = "step"
+
+
+def make_generator(model: ModelConfig, policy: keras.DTypePolicy | str, name: str = "elegant") -> Elegant:
+    """A built generator with new weights."""
+    generator = Elegant(
+        model.attributes, width=model.width, depth=model.depth, flip_tta=model.flip_tta, dtype=policy, name=name
+    )
+    generator.build()
+    return generator
+
+
+def make_discriminator(config: Config, policy: keras.DTypePolicy | str) -> MultiScaleDiscriminator:
+    """Built discriminators with new weights."""
+    model = config.model
+    discriminator = MultiScaleDiscriminator(model.width, config.loss.conditioning, dtype=policy)
+    discriminator.build((None, model.image_size, model.image_size, 3 + len(model.attributes)))
+    return discriminator
+
+
+def checkpoint_steps(run_dir: str | os.PathLike[str]) -> list[int]:
+    """The steps of a run's checkpoints, oldest first; empty if it has none."""
+    state = tf.train.get_checkpoint_state(str(Path(run_dir) / CHECKPOINT_DIR))
+    return [int(path.rsplit("-", 1)[1]) for path in state.all_model_checkpoint_paths] if state else []
+
+
+def load_generator(run: str | os.PathLike[str], step: int | None = None) -> tuple[Elegant, int]:
+    """The generator that a run edits with, its exponential moving average if it keeps one, and its step.
+
+    Args:
+        run: a run directory, packed or not, or the name of a model that comes with the package.
+        step: which checkpoint; None: the newest.
+
+    Raises:
+        UserError: there is no such run or checkpoint, or it is damaged or does not fit its configuration.
+    """
+    model = read_model(run)
+    if is_packed(run):
+        generator = make_generator(model, "float32")
+        return generator, _load_packed(generator, run, step)
+    path, step = _checkpoint(run, step)
+    with readable(path):
+        dtypes = tf.train.load_checkpoint(path).get_variable_to_dtype_map()
+    # Mixed precision is for training: its weights are float32, and so are edits with them.
+    generator = make_generator(model, "float64" if tf.float64 in dtypes.values() else "float32")
+    averaged = any(name.startswith("learner/averaged") for name in dtypes)
+    _restore(path, "averaged_variables" if averaged else "generator_variables", generator)
+    return generator, step
+
+
+def load_discriminator(
+    config: Config, run: str | os.PathLike[str], step: int | None, dtype: str
+) -> MultiScaleDiscriminator:
+    """The discriminators of a run's checkpoint. Raises UserError as `load_generator` does."""
+    discriminator = make_discriminator(config, dtype)
+    path, _ = _checkpoint(run, step)
+    _restore(path, "discriminator_variables", discriminator)
+    return discriminator
+
+
+def pack(
+    run: str | os.PathLike[str], out: str | os.PathLike[str], step: int | None = None, flip_tta: bool = False
+) -> int:
+    """Writes the generator that a run edits with to a new directory, a packed run, which every command takes as a run.
+
+    Weights are rounded to float16, and everything that only training needs is left out.
+
+    Args:
+        run: as in `load_generator`.
+        out: a directory that does not exist yet; it appears whole or not at all.
+        step: which checkpoint; None: the newest.
+        flip_tta: whether the packed run edits with flip test-time augmentation, even if the run does not.
+
+    Returns:
+        The step.
+
+    Raises:
+        UserError: the run cannot be loaded, `out` exists or cannot be written, or a weight is beyond float16's range.
+    """
+    generator, step = load_generator(run, step)
+    weights = [np.asarray(value, np.float32) for value in generator.get_weights()]
+    if any(np.abs(value).max() > np.finfo(np.float16).max for value in weights):
+        raise UserError(f"{out}: a weight is too large for 16 bits; this run cannot be packed")
+    groups = _without_paths(config_groups(run))
+    groups["model"] = {**groups.get("model", {}), **({"flip_tta": True} if flip_tta else {})}
+    with atomic_directory(out) as aside:
+        halves = {f"{place:03d}": value.astype(np.float16) for place, value in enumerate(weights)}
+        np.savez_compressed(aside / PACKED_FILE, **{_STEP: np.int64(step)}, **halves)
+        write_text(aside / CONFIG_FILE, json.dumps({"version": VERSION, **groups}, indent=2) + "\n")
+    return step
+
+
+def _without_paths(groups: dict[str, dict]) -> dict[str, dict]:
+    """The groups of a configuration without paths, which mean nothing on another machine."""
+    blank = {"data": {"data_dir": ".", "labels_file": ""}, "run": {"start_from": ""}}
+    return {
+        name: {field: blank.get(name, {}).get(field, value) if value else value for field, value in group.items()}
+        for name, group in groups.items()
+    }
+
+
+def _load_packed(generator: Elegant, run: str | os.PathLike[str], step: int | None) -> int:
+    """Sets a generator's weights to those of a packed run, and returns their step."""
+    path = find_run(run) / PACKED_FILE
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            there = int(arrays[_STEP])
+            values = [arrays[name].astype(np.float32) for name in sorted(set(arrays.files) - {_STEP})]
+        if step in (None, there):
+            generator.set_weights(values)
+    except Exception as error:  # A damaged archive raises almost any error of zlib, zipfile or NumPy.
+        raise UserError(f"{path}: is damaged or does not fit its config.json: {str(error).splitlines()[0]}") from error
+    if step not in (None, there):
+        raise UserError(f"{run}: no checkpoint of step {step}; it is a packed run of step {there}")
+    return there
+
+
+def _checkpoint(run: str | os.PathLike[str], step: int | None) -> tuple[str, int]:
+    """The path and step of a run's checkpoint."""
+    steps = checkpoint_steps(run)
+    if not steps:
+        raise UserError(f"{run}: no checkpoint yet; train it first (train.py --run_dir={run})")
+    step = steps[-1] if step is None else step
+    if step not in steps:
+        raise UserError(f"{run}: no checkpoint of step {step}; there are {', '.join(map(str, steps))}")
+    return str(Path(run) / CHECKPOINT_DIR / f"{CHECKPOINT_PREFIX}-{step}"), step
+
+
+def _restore(path: str, name: str, network: keras.Model) -> None:
+    """Restores every weight of a network from one list of a learner's variables in a checkpoint."""
+    part = tf.train.Checkpoint(**{name: [variable.value for variable in network.weights]})
+    with readable(path):
+        status = tf.train.Checkpoint(learner=part).restore(path)
+        status.assert_existing_objects_matched().expect_partial()
+
+
+@contextmanager
+def readable(path: str, cure: str = "") -> Iterator[None]:
+    """Turns TensorFlow's errors on a checkpoint that is damaged, or of another network, into a UserError."""
+    try:
+        yield
+    except UNREADABLE as error:
+        raise UserError(f"cannot restore {path}: {str(error).splitlines()[0]}. {cure}".rstrip(". ")) from error

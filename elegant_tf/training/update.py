@@ -1,0 +1,151 @@
+"""ELEGANT's update: encode, exchange, decode; the discriminators' step; the generator's step; average."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from elegant_tf.losses.term import Batch, Generated, Step, Term, halves, weight_at
+from elegant_tf.model.elegant import Elegant, MultiScaleDiscriminator, apply_residual
+from elegant_tf.model.latent import exchange
+from elegant_tf.training.gradients import GradientStep
+
+
+class Learner:
+    """The networks of a run, and the update that trains them on one batch.
+
+    `training.build.make_learner` makes one as a configuration says. Call `update` in replica context, inside a
+    `tf.function`.
+
+    Args:
+        generator, discriminator: built models.
+        generator_terms, discriminator_terms: their losses.
+        generator_step, discriminator_step: what moves their variables.
+        average: a generator that follows the trained one as its exponential moving average; None: no average.
+        ema_half_life: updates in which the average forgets half.
+        exchange_share: probability that an attribute which an example does not train is exchanged, too.
+        seed: of all random numbers.
+        replicas: how many replicas share a batch.
+    """
+
+    def __init__(
+        self,
+        generator: Elegant,
+        discriminator: MultiScaleDiscriminator,
+        generator_terms: Sequence[Term],
+        discriminator_terms: Sequence[Term],
+        generator_step: GradientStep,
+        discriminator_step: GradientStep,
+        average: Elegant | None = None,
+        ema_half_life: float = 0.0,
+        exchange_share: float = 0.0,
+        seed: int = 0,
+        replicas: int = 1,
+    ) -> None:
+        self.generator, self.discriminator, self.average = generator, discriminator, average
+        self.generator_terms, self.discriminator_terms = tuple(generator_terms), tuple(discriminator_terms)
+        names = ["generator", "discriminator", *(term.name for term in (*generator_terms, *discriminator_terms))]
+        if len(set(names)) < len(names):
+            raise ValueError(f"every loss needs a name of its own; received {', '.join(names)}")
+        self.generator_step, self.discriminator_step = generator_step, discriminator_step
+        self.updates = tf.Variable(0, trainable=False, dtype=tf.int64, name="updates")
+        self._keep = 0.5 ** (1.0 / ema_half_life) if ema_half_life else 0.0
+        self._exchange_share = exchange_share
+        self._seed, self._replicas = seed, replicas
+
+    @property
+    def editing_generator(self) -> Elegant:
+        """The generator to edit with: the average if there is one."""
+        return self.generator if self.average is None else self.average
+
+    def update(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """Trains both sides on one batch.
+
+        Returns:
+            The replica's share of the batch's mean losses, unweighted scalars by name, and both weighted sums:
+            `discriminator` and `generator`.
+        """
+        exchanged = choose_exchanged(batch, self._exchange_share, self._step("exchange").seed)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(self.generator_step.variables)
+            generated = generate(self.generator, batch, exchanged)
+            judged = self._train_discriminators(batch, generated)
+            # The updated discriminators judge the same edited images.
+            losses = self._losses("generator", self.generator_terms, batch, generated)
+        self.generator_step(tape, losses["generator"])
+        self.follow()
+        self.updates.assign_add(1)
+        return {name: loss / self._replicas for name, loss in {**judged, **losses}.items()}
+
+    def _train_discriminators(self, batch: Batch, generated: Generated) -> dict[str, tf.Tensor]:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(self.discriminator_step.variables)
+            losses = self._losses("discriminator", self.discriminator_terms, batch, generated)
+        self.discriminator_step(tape, losses["discriminator"])
+        return losses
+
+    def _losses(self, side: str, terms: Sequence[Term], batch: Batch, generated: Generated) -> dict[str, tf.Tensor]:
+        """Every term by its name, and their weighted sum by the name of the side."""
+        losses = {term.name: term(self.generator, batch, generated, self._step(term.name)) for term in terms}
+        weighted = [weight_at(term, self.updates, losses[term.name].dtype) * losses[term.name] for term in terms]
+        return {side: tf.add_n(weighted), **losses}
+
+    def _step(self, stream: str) -> Step:
+        """Now, with the seed of a random stream by its name; it depends on seed, update and replica."""
+        context = tf.distribute.get_replica_context()
+        replica = context.replica_id_in_sync_group if context else 0
+        seed = tf.constant([self._seed, zlib.crc32(stream.encode())], tf.int64)
+        for number in (self.updates, replica):
+            seed = tf.random.fold_in(seed, tf.cast(number, tf.int64))
+        return Step(self.updates.read_value(), seed)
+
+    def follow(self) -> None:
+        """Moves the average towards the generator."""
+        if self.average is None:
+            return
+        for average, variable in zip(self.average.weights, self.generator.weights, strict=True):
+            average.value.assign_sub((1.0 - self._keep) * (average.value - variable.value))
+
+
+def generate(generator: Elegant, batch: Batch, exchanged: tf.Tensor) -> Generated:
+    """Encodes A and B, reconstructs both, and exchanges attributes between them; `exchanged`: `[N, n]` in {0, 1}."""
+    images = tf.concat([batch["a"], batch["b"]], axis=0)
+    labels = tf.concat([batch["y_a"], batch["y_b"]], axis=0)
+    exchanged = tf.concat([exchanged, exchanged], axis=0)
+    codes, skips = generator.encode(images, training=True)
+    edited_codes = exchange(codes, swap_halves(codes)[:, None], exchanged[:, None])
+    residuals = generator.decode(
+        tf.concat([codes, edited_codes], axis=0),
+        tf.concat([codes, codes], axis=0),
+        [tf.concat([skip, skip], axis=0) for skip in skips],
+        training=True,
+    )
+    kept, changed = halves(residuals)
+    return Generated(
+        images=images,
+        labels=labels,
+        codes=codes,
+        skips=skips,
+        exchanged=exchanged,
+        reconstructed=apply_residual(images, kept),
+        edited=apply_residual(images, changed),
+        edited_labels=labels + exchanged * (swap_halves(labels) - labels),
+        residuals=changed,
+    )
+
+
+def choose_exchanged(batch: Batch, share: float, seed: tf.Tensor | None) -> tf.Tensor:
+    """Each example's own attribute, and every other one with probability `share`: `[N, n]` in {0, 1}."""
+    own = tf.one_hot(batch["attribute"], batch["y_a"].shape[1], dtype=batch["y_a"].dtype)
+    if not share:
+        return own
+    chances = tf.random.stateless_uniform(tf.shape(own), seed, dtype=own.dtype)
+    return tf.maximum(own, tf.cast(chances < share, own.dtype))
+
+
+def swap_halves(pairs: tf.Tensor) -> tf.Tensor:
+    """`[2N, ...]` with the two halves exchanged."""
+    first, second = halves(pairs)
+    return tf.concat([second, first], axis=0)

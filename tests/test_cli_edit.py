@@ -1,0 +1,186 @@
+"""`elegant-tf swap`, `linear`, `matrix` and `grid`, called as a user would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import commands
+import numpy as np
+import pytest
+from PIL import Image
+
+from elegant_tf.cli.main import main
+from elegant_tf.images import grid, read_image, resize
+from elegant_tf.synthetic import make_face
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Drawn faces in several formats, and files that are not images, in a folder with a difficult name."""
+    folder = tmp_path_factory.mktemp("images") / "mes photos – été 🙂"
+    folder.mkdir()
+    face = Image.fromarray(make_face(1, 0).draw(60))
+    face.save(folder / "a.png")
+    Image.fromarray(make_face(1, 1).draw(40)).save(folder / "b.jpg", quality=95)
+    Image.fromarray(make_face(1, 2).draw(50)[:40]).save(folder / "c.webp", lossless=True)
+    Image.fromarray(make_face(1, 3).draw(32)).save(folder / "d.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter clockwise
+    face.transpose(Image.Transpose.ROTATE_90).save(folder / "turned a.png", exif=exif)
+    Image.new("RGB", (1, 1), "red").save(folder / "dot.png")
+    (folder / "text.png").write_text("not an image", encoding="utf-8")
+    (folder / "empty").mkdir()
+    return folder
+
+
+@pytest.fixture
+def call(tiny_run, folder, tmp_path, capsys):
+    """Runs an edit command; returns the status, the output's path and what was printed."""
+
+    def call(command: str, inputs: str, exemplars: str, *options: str, attributes="Bangs", out="out.png"):
+        out = tmp_path / out
+        files = [["--" + name, *(str(folder / file) for file in given.split("|"))]
+                 for name, given in (("input", inputs), ("exemplar", exemplars))]  # fmt: skip
+        run = ["--run", str(tiny_run), "--attributes", attributes, "--out", str(out)]
+        status = main([command, *files[0], *files[1], *run, *options])
+        return status, out, capsys.readouterr()
+
+    return call
+
+
+def near(first: np.ndarray, second: np.ndarray) -> None:
+    assert first.shape == second.shape
+    np.testing.assert_allclose(first.astype(int), second.astype(int), atol=1)
+
+
+def test_swap(call, tiny_editor, folder):
+    status, out, printed = call("swap", "a.png", "b.jpg", "--strength", "0.5")
+    assert (status, printed.out) == (0, f"{out}\n")
+    expected = tiny_editor.swap(read_image(folder / "a.png"), read_image(folder / "b.jpg"), ["Bangs"], 0.5)
+    near(read_image(out), expected)
+
+
+def test_swap_of_several_attributes_and_exemplars(call, tiny_editor, folder):
+    options = ("--strength", "-0.5", "2")
+    status, out, _ = call("swap", "a.png", "b.jpg|c.webp", *options, attributes="Bangs, Smiling")
+    assert status == 0
+    exemplars = [read_image(folder / name) for name in ("b.jpg", "c.webp")]
+    expected = tiny_editor.swap(read_image(folder / "a.png"), exemplars, ["Bangs", "Smiling"], [-0.5, 2.0])
+    near(read_image(out), expected)
+
+
+@pytest.mark.parametrize("name", ["out.jpg", "out.webp", "new folder – é/out.PNG"])
+def test_results_in_other_formats_and_places(call, name):
+    status, out, _ = call("swap", "c.webp", "d.png", out=name)
+    assert status == 0
+    assert read_image(out).shape == (SIZE, SIZE, 3)
+
+
+def test_exif_orientation_is_respected(call):
+    _, upright, _ = call("swap", "a.png", "d.png", out="upright.png")
+    _, turned, _ = call("swap", "turned a.png", "d.png", out="turned.png")
+    near(read_image(turned), read_image(upright))
+
+
+def test_one_pixel_and_another_image_size(call):
+    status, out, _ = call("swap", "dot.png", "a.png", "--image_size", "48")
+    assert status == 0
+    assert read_image(out).shape == (48, 48, 3)
+
+
+def test_linear_is_a_strip_that_begins_with_the_image(call, tiny_editor, folder):
+    status, out, _ = call("linear", "a.png", "d.png", "--steps", "3")
+    assert status == 0
+    image, exemplar = read_image(folder / "a.png"), read_image(folder / "d.png")
+    expected = [resize(image, SIZE), *tiny_editor.linear(image, exemplar, ["Bangs"], 3)]
+    near(read_image(out), grid(expected, columns=4))
+
+
+@pytest.mark.parametrize(
+    ("exemplars", "attributes", "rows", "cols"),
+    [("b.jpg|c.webp|d.png", "Bangs", 2, 3), ("b.jpg|c.webp", "Bangs,Smiling", 1, 1)],
+)
+def test_matrix(call, tiny_editor, folder, exemplars, attributes, rows, cols):
+    options = ("--rows", str(rows), "--cols", str(cols))
+    status, out, _ = call("matrix", "a.png", exemplars, *options, attributes=attributes)
+    assert status == 0
+    images = [read_image(folder / name) for name in exemplars.split("|")]
+    expected = tiny_editor.matrix(read_image(folder / "a.png"), images, attributes.split(","), rows, cols)
+    near(read_image(out), grid(expected))
+
+
+def test_grid_has_images_and_exemplars_in_its_margins(call, tiny_editor, folder):
+    status, out, _ = call("grid", "a.png|d.png", "b.jpg|c.webp")
+    assert status == 0
+    names = (["a.png", "d.png"], ["b.jpg", "c.webp"])
+    inputs, exemplars = ([read_image(folder / name) for name in row] for row in names)
+    edited = tiny_editor.grid(inputs, exemplars, ["Bangs"])
+    white = np.full((SIZE, SIZE, 3), 255, np.uint8)
+    left, top = ([resize(image, SIZE) for image in images] for images in (inputs, exemplars))
+    near(read_image(out), grid([white, *top, left[0], *edited[0], left[1], *edited[1]], columns=3))
+
+
+def test_grid_takes_folders(call, folder, tmp_path):
+    people = tmp_path / "people"
+    people.mkdir()
+    for name in ("a.png", "d.png"):
+        (people / name).write_bytes((folder / name).read_bytes())
+    (people / ".hidden").write_text("", encoding="utf-8")
+    _, by_name, _ = call("grid", "a.png|d.png", "b.jpg", out="names.png")
+    _, by_folder, _ = call("grid", str(people), "b.jpg", out="folder.png")
+    near(read_image(by_folder), read_image(by_name))
+
+
+@pytest.mark.parametrize(
+    ("command", "inputs", "exemplars", "options", "message"),
+    [
+        ("swap", "text.png", "a.png", (), "text.png: is not an image"),
+        ("swap", "a.png", "nowhere.png", (), "nowhere.png: no such file"),
+        ("swap", "empty", "a.png", (), "empty: is a directory"),
+        ("grid", "empty", "a.png", (), "empty: is an empty folder"),
+        ("swap", "a.png", "b.jpg|c.webp", (), "2 exemplars for 1 attributes"),
+        ("swap", "a.png", "b.jpg", ("--strength", "nan"), "must be finite"),
+        ("swap", "a.png", "b.jpg", ("--image_size", "33"), "--image_size=33: must be a multiple of 8"),
+        ("swap", "a.png", "b.jpg", ("--attributes", "bang"), "did you mean Bangs"),
+        ("swap", "a.png", "b.jpg", ("--attributes", " , "), "--attributes is empty"),
+        ("swap", "a.png", "b.jpg", ("--out", "x.txt"), "x.txt: cannot write '.txt'"),
+        ("swap", "a.png", "b.jpg", ("--run", "nowhere"), "nowhere is not a run directory"),
+        ("linear", "a.png", "b.jpg", ("--steps", "0"), "--steps=0"),
+        ("matrix", "a.png", "b.jpg", ("--rows", "2"), "three exemplars"),
+        ("matrix", "a.png", "b.jpg|c.webp|d.png", ("--cols", "0"), "--cols=0"),
+    ],
+)
+def test_mistakes_are_named(call, command, inputs, exemplars, options, message):
+    status, out, printed = call(command, inputs, exemplars, *options)
+    assert status == 2
+    assert printed.err.startswith("error: ")
+    assert message in printed.err
+    assert not printed.out
+    assert not out.exists()
+
+
+def test_an_output_is_replaced_only_when_asked(call):
+    _, out, _ = call("swap", "a.png", "b.jpg")
+    before = out.read_bytes()
+    status, _, printed = call("swap", "no such input.png", "b.jpg")  # refused before anything is read
+    assert status == 2
+    assert "out.png: exists already" in printed.err
+    assert out.read_bytes() == before
+    assert call("swap", "d.png", "b.jpg", "--overwrite")[0] == 0
+    assert out.read_bytes() != before
+
+
+@pytest.mark.parametrize(("name", "status", "printed"), [("a.png", 0, "x y.png\n"), ("text.png", 2, "")])
+def test_in_a_real_process(tiny_run, folder, tmp_path, name, status, printed):
+    files = ["--input", str(folder / name), "--exemplar", str(folder / "b.jpg")]
+    words = ["--run_dir", str(tiny_run), *files, "--attributes", "Bangs", "--out", "x y.png"]
+    done = commands.run(["-m", "elegant_tf", "swap", *words], cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (status, printed), done.stderr
+    assert (tmp_path / "x y.png").exists() == (status == 0)
+    if status:
+        assert done.stderr.startswith("error: ")
+        assert "Traceback" not in done.stderr
+    else:
+        assert read_image(tmp_path / "x y.png").shape == (SIZE, SIZE, 3)

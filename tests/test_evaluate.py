@@ -1,0 +1,190 @@
+"""A run's evaluation: what is measured, and the report that it writes."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import shutil
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import tiny
+
+from elegant_tf.errors import UserError
+from elegant_tf.evaluation import evaluate as module
+from elegant_tf.evaluation.edits import DIRECTIONS
+from elegant_tf.evaluation.evaluate import evaluate
+from elegant_tf.evaluation.metrics import combinations, style_fidelity
+from elegant_tf.evaluation.metrics.combinations import Combinations
+from elegant_tf.evaluation.metrics.distribution import Distances
+from elegant_tf.evaluation.metrics.interpolation import Interpolation
+from elegant_tf.evaluation.metrics.leakage import Leakage
+from elegant_tf.evaluation.metrics.metric import Metric
+from elegant_tf.evaluation.metrics.reconstruction import Reconstruction
+from elegant_tf.evaluation.metrics.scores import Scores
+from elegant_tf.evaluation.metrics.style_fidelity import StyleFidelity
+from elegant_tf.evaluation.monitor import Monitor
+from elegant_tf.evaluation.report.tables import Table
+from elegant_tf.images import read_image
+from elegant_tf.rundir import read_config, write_config
+from elegant_tf.runs import load_generator
+from elegant_tf.synthetic import write_celeba
+from elegant_tf.training.trainer import Trainer
+
+NAMES = ("Eyeglasses", "Bangs", "Smiling")
+JUDGE = "the classifier's features"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_faces():
+    """Drawing takes most of the time of an evaluation."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "HELD_OUT_FACES", 300)
+        patch.setattr(style_fidelity, "COUNT", 10)
+        patch.setattr(combinations, "COUNT", 5)
+        yield
+
+
+@pytest.fixture(scope="module")
+def report(tiny_run, tmp_path_factory):
+    return evaluate(tiny_run, count=2, out=tmp_path_factory.mktemp("out"), distance_count=60)
+
+
+def saved(report) -> dict:
+    return json.loads(report.json_path.read_text(encoding="utf-8"), parse_constant=pytest.fail)
+
+
+def test_the_report_has_tables_numbers_and_images(report):
+    assert [(s.attribute, s.direction, s.count) for s in report.scores] == [
+        (name, direction, 2) for name in NAMES for direction in DIRECTIONS
+    ]
+    values = saved(report)
+    assert values["step"] == report.step == 4
+    assert values["settings"]["image_size"] == 32
+    assert values["settings"]["evaluated_on"] == "faces"
+    assert values["settings"]["distance_count"] == 60
+    assert [row["realised"] for row in values["rows"]] == [score.realised for score in report.scores]
+    assert values["mean"]["leak"] == pytest.approx(np.mean([row["leak"] for row in values["rows"]]))
+    assert len(values["fidelity"]) == 6
+    assert values["rank_one"] == pytest.approx(np.mean([row["rank_one"] for row in values["fidelity"]]))
+    assert [row["size"] for row in values["combinations"]] == [2, 3]
+    assert values["reconstruction"]["psnr"] > 5
+    assert values["interpolation"]["count"] > 0
+    assert np.shape(values["leakage"]["against_target"]) == (3, 3)
+    assert values["identity"][JUDGE]["wanted"] > 0
+    assert [row["count"] for row in values["distances"][JUDGE]] == [60] * 12
+    assert read_image(report.image_path).shape[2] == 3
+    assert sorted(path.suffix for path in report.json_path.parent.iterdir()) == [".html", ".json", ".md", ".png"]
+    assert len(report.tables[0].as_text().splitlines()) == 11
+    assert str(report.image_path) in str(report)
+    page, markdown = (path.read_text(encoding="utf-8") for path in (report.html_path, report.markdown_path))
+    for table in report.tables:
+        assert f"<h2>{html.escape(table.title)}</h2>" in page
+        assert f"## {table.title}" in markdown
+    assert page.count("data:image/png;base64,") == 4
+
+
+def test_a_metric_is_one_entry_in_one_list(tiny_run, tmp_path, monkeypatch):
+    @dataclass(frozen=True)
+    class Brightness(Metric):
+        brightness: float
+
+        @classmethod
+        def measure(cls, context):
+            return cls(float(context.edited.mean()))
+
+        def tables(self):
+            return [Table("Brightness", "", ("mean",), [(f"{self.brightness:.1f}",)], words=0)]
+
+    monkeypatch.setattr(module, "METRICS", [Scores, Brightness])
+    report = evaluate(tiny_run, count=1, out=tmp_path)
+    assert saved(report)["brightness"] == report.result(Brightness).brightness > 0
+    assert "Brightness" in str(report)
+    assert "<h2>Brightness</h2>" in report.html_path.read_text(encoding="utf-8")
+
+
+def test_evaluate_on_a_written_folder(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "METRICS", [Scores])
+    write_celeba(tmp_path / "faces", count=4, image_size=48, seed=5, counterfactuals=20)
+    report = evaluate(tiny_run, data_dir=tmp_path / "faces", out=tmp_path / "out")
+    assert [(score.count, score.direction) for score in report.scores] == [(2, "add"), (2, "remove")] * 3
+
+
+@pytest.mark.skipif("DLIB_MODELS" not in os.environ, reason="DLIB_MODELS names no folder with dlib's models")
+def test_dlib_judges_identity_too(tiny_run, tmp_path):
+    pytest.importorskip("dlib", reason="dlib is not installed")
+    report = evaluate(tiny_run, count=2, out=tmp_path, face_models=os.environ["DLIB_MODELS"])
+    assert set(saved(report)["identity"]) == {"dlib", JUDGE}
+    assert "| dlib |" in report.markdown_path.read_text(encoding="utf-8")
+
+
+def test_the_evaluation_set_does_not_depend_on_the_runs_seed(report, tiny_run, tmp_path):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    write_config(read_config(tiny_run).replace(seed=7), run)
+    (run / "scorecard.json").write_text("of an earlier evaluation, to be replaced")
+    other = evaluate(run, count=2, distance_count=60)
+    assert other.json_path == run / "scorecard.json"
+    values = [saved(report), saved(other)]
+    assert [(part.pop("seed"), part.pop("evaluation_seed")) for part in (file["settings"] for file in values)] == [
+        (0, 0),
+        (7, 0),
+    ]
+    assert values[0] == values[1]
+    another = evaluate(tiny_run, count=2, out=tmp_path / "another", distance_count=60, seed=1)
+    assert saved(another)["settings"]["evaluation_seed"] == 1
+    assert [score.realised for score in another.scores] != [score.realised for score in report.scores]
+    for metric in (StyleFidelity, Combinations, Distances):
+        assert another.result(metric) != report.result(metric)
+
+
+def test_a_perfect_edit_is_valid_json(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "METRICS", [Scores])
+    monkeypatch.setattr(module, "edit_all", lambda editor, edits: edits.targets)
+    report = evaluate(tiny_run, count=1, out=tmp_path)
+    assert report.mean.realised == 1.0
+    assert saved(report)["mean"]["psnr"] is None
+
+
+@pytest.fixture(scope="module")
+def photos_run(tmp_path_factory):
+    """A run on images without counterfactual targets, monitored in training."""
+    folder = tmp_path_factory.mktemp("photos")
+    write_celeba(folder / "data", count=300, image_size=32, seed=6, counterfactuals=0)
+    shutil.rmtree(folder / "data" / "counterfactuals")
+    config = tiny.config(data="celeba", data_dir=str(folder / "data"), evaluate_every=2)
+    Trainer(config, folder / "run", evaluator=Monitor(config)).train()
+    return folder / "run"
+
+
+def test_metrics_that_need_no_targets_are_measured_without(photos_run):
+    report = evaluate(photos_run, count=3)
+    assert not report.scores
+    assert report.mean is None
+    assert {type(result) for result in report.results} == {Reconstruction, Interpolation}
+    assert report.result(Leakage) is None
+    values = saved(report)
+    assert values["mean"] is values["leakage"] is None
+    assert [row["step"] for row in values["curves"]] == [2, 4]
+    assert {"moved", "reconstruction_psnr"} < set(values["curves"][0])
+    assert "<polyline" in report.html_path.read_text(encoding="utf-8")
+
+
+def test_the_monitor_scores_drawn_faces(tiny_run):
+    numbers = Monitor(read_config(tiny_run))(load_generator(tiny_run)[0])
+    assert set(numbers) == {"realised", "leak", "reconstruction_psnr"}
+    assert all(np.isfinite(value) for value in numbers.values())
+
+
+def test_mistakes(photos_run, tmp_path):
+    with pytest.raises(UserError, match="--classifier=nowhere: no such directory"):
+        evaluate(photos_run, classifier="nowhere")
+    with pytest.raises(UserError, match="--distance_count=49: must be 50 or more"):
+        evaluate(photos_run, distance_count=49)
+    with pytest.raises(UserError, match="--seed=-1: must be 0 or more"):
+        evaluate(photos_run, seed=-1)
+    with pytest.raises(UserError, match=r"weights\.h5"):
+        evaluate(photos_run, inception=str(tmp_path / "weights.h5"))
+    with pytest.raises(UserError, match=r"--face_models=.*nowhere: no such folder; must hold dlib's shape_predictor"):
+        evaluate(photos_run, face_models=tmp_path / "nowhere")
