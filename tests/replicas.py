@@ -15,11 +15,13 @@ import numpy as np
 
 ROOT = Path(__file__).parents[1]
 REPLICAS = 2
+# Not the cycles: their partners and random numbers are those of a replica's part of the batch.
 TINY = {
     "precision": "float64",
     "ema_half_life": 5.0,
-    "cycle_weight": 1.0,
-    "style_cycle_weight": 1.0,
+    "mismatch_weight": 1.0,
+    "r1_weight": 1.0,
+    "residual_weight": 1.0,
     "width": 12,
     "optimizer": "muon",
 }
