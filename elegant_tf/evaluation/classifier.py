@@ -30,7 +30,7 @@ _PIXELS_AT_ONCE = 256 * 64 * 64
 class Accuracy(NamedTuple):
     """How accurate the classifier is on an attribute of held-out images.
 
-    `plain`: the share of right answers; `balanced`: the mean of that share among images with the attribute and among
+    `plain`: the share of correct answers; `balanced`: the mean of that share among images with the attribute and among
     those without, 0.5 for guessing; `count`: the number of images.
     """
 
