@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from elegant_tf.presets import preset
     from elegant_tf.training.trainer import Trainer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Config",
@@ -41,11 +41,17 @@ _HOMES = {
     "preset": "presets",
 }
 
+# Names that need no TensorFlow.
+_LIGHT = ("Config", "UserError", "preset")
+
 
 def __getattr__(name: str) -> Any:
     """Imports a public name when it is first used, so that importing the package does not import TensorFlow."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LIGHT:
+        # It checks Keras's settings, some of which keep TensorFlow from being imported.
+        importlib.import_module(f"{__name__}.model")
     value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value

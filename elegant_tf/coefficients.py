@@ -19,7 +19,8 @@ def swap_coefficients(
 ) -> np.ndarray:
     """`[K, n]`: a single exemplar gives all attributes; as many exemplars as attributes give one each, in order.
 
-    `strength`: one for all attributes, or one for each: 0 keeps, 1 exchanges, other numbers inter- or extrapolate.
+    `strength`: one for all attributes, or one for each: 0 gives the image's reconstruction, 1 exchanges, other numbers
+    inter- or extrapolate.
     """
     columns = find_attributes(attributes, known)
     if exemplars not in (1, len(columns)):
@@ -45,9 +46,9 @@ def matrix_coefficients(
 ) -> np.ndarray:
     """`[rows, cols, K, n]`; a grows from 0 in the first row to 1 in the last, and b does so over the columns.
 
-    One attribute, three exemplars: the image and the exemplars stand in the corners, and their shares are
-    (1−a)(1−b), (1−a)b, a(1−b) and ab. Two attributes, two exemplars: the first exemplar gives the first attribute with
-    coefficient a, the second exemplar gives the second with b.
+    One attribute, three exemplars: the image's reconstruction and the exemplars' edits stand in the corners, and their
+    shares are (1−a)(1−b), (1−a)b, a(1−b) and ab. Two attributes, two exemplars: the first exemplar gives the first
+    attribute with coefficient a, the second exemplar gives the second with b.
     """
     columns = find_attributes(attributes, known)
     a = _ramp("rows", rows)[:, None]

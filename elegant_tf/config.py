@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from elegant_tf.bounds import LARGEST_SEED, Bounds, wrong_value
 from elegant_tf.errors import UserError
+from elegant_tf.images import LARGEST
+from elegant_tf.paths import local_path
 from elegant_tf.upgrade import VERSION, Upgraded, upgraded
+
+MOST_FACES = 1_000_000
+"""To draw; all are in memory at once."""
+
+MOST_PAIRS = 65_536
+"""In a batch."""
 
 
 def _option(
@@ -28,6 +36,7 @@ def _option(
     below: float | None = None,
     free: bool | None = None,
     flag: str = "",
+    path: bool = False,
 ) -> Any:
     """A field.
 
@@ -35,12 +44,15 @@ def _option(
         default: its default; its type is the field's.
         help: the flag's help.
         choices: the values allowed; empty: any.
-        at_least, at_most, above, below: bounds of a number.
+        at_least, at_most, above, below: see `Bounds`.
         free: whether it may change when a run is resumed; None: as its group says.
         flag: the flag's name, if that is not the field's.
+        path: whether it is a path; empty: none.
     """
-    bounds = {"at_least": at_least, "at_most": at_most, "above": above, "below": below}
-    metadata = {"help": help, "choices": choices, "bounds": bounds, "free": free, "flag": flag}
+    if isinstance(default, float) and at_least is None and above is None:
+        at_least = 0
+    bounds = Bounds(at_least, at_most, above, below)
+    metadata = {"help": help, "choices": choices, "bounds": bounds, "free": free, "flag": flag, "path": path}
     return field(default=default, metadata=metadata)
 
 
@@ -68,11 +80,15 @@ class DataConfig(Group):
         free=True,
         flag="data",
     )
-    data_dir: str = _option("", "Directory of the images and label files, for every --data but faces.", free=True)
-    labels_file: str = _option("", "Table for --data=folder. Default: the only one in --data_dir.", free=True)
-    faces_count: int = _option(8000, "Number of faces to draw for --data=faces.", at_least=16)
+    data_dir: str = _option(
+        "", "Directory of the images and label files, for every --data but faces.", free=True, path=True
+    )
+    labels_file: str = _option(
+        "", "Table for --data=folder, also one in --data_dir. Default: the only one there.", free=True, path=True
+    )
+    faces_count: int = _option(8000, "Number of faces to draw for --data=faces.", at_least=16, at_most=MOST_FACES)
     flip: bool = _option(False, "Mirror training images at random.")
-    batch_size: int = _option(16, "Pairs of images per update, over all replicas.", at_least=1)
+    batch_size: int = _option(16, "Pairs of images per update, over all replicas.", at_least=1, at_most=MOST_PAIRS)
     attribute_schedule: str = _option(
         "round_robin",
         "Train one attribute per update, in turn (round_robin), or all attributes in every batch (mixed).",
@@ -99,8 +115,10 @@ class ModelConfig(Group):
         ("Eyeglasses", "Bangs", "Mustache", "Smiling", "Wearing_Hat"),
         "Attributes to transfer, in the order of their blocks in the code.",
     )
-    image_size: int = _option(256, "Side of the square images in pixels; a multiple of 2**depth.", at_least=32)
-    width: int = _option(64, "Channels of the first convolution.", at_least=1)
+    image_size: int = _option(
+        256, "Side of the square images in pixels; a multiple of 2**depth.", at_least=32, at_most=LARGEST
+    )
+    width: int = _option(64, "Channels of the first convolution.", at_least=1, at_most=1024)
     depth: int = _option(5, "Number of times the encoder halves an image.", at_least=2, at_most=8)
     flip_tta: bool = _option(
         False,
@@ -117,7 +135,7 @@ class ModelConfig(Group):
         if len(names) > self.code_channels:
             raise _wrong("attributes", names, f"at most {self.code_channels} at this --width and --depth")
         if self.image_size % 2**self.depth:
-            raise _wrong("image_size", self.image_size, f"a multiple of {2**self.depth} (2**depth), 32 or more")
+            raise _wrong("image_size", self.image_size, f"a multiple of {2**self.depth} (2**depth), 32 to {LARGEST}")
 
     @property
     def code_channels(self) -> int:
@@ -202,9 +220,9 @@ class RunConfig(Group):
 
     free: ClassVar[bool] = True
 
-    seed: int = _option(0, "Seed of weights, drawn faces and batches.", at_least=0, free=False)
+    seed: int = _option(0, "Seed of weights, drawn faces and batches.", at_least=0, at_most=LARGEST_SEED, free=False)
     start_from: str = _option(
-        "", "Run, packed or not, whose generator a new run starts from. Default: random weights.", free=False
+        "", "Run, packed or not, whose generator a new run starts from. Default: random weights.", free=False, path=True
     )
     steps: int = _option(
         200_000, "Steps to train: one update per attribute (round_robin) or one update (mixed).", at_least=1
@@ -290,14 +308,14 @@ GROUPS: Mapping[str, type[Group]] = {
 }
 
 
-def options() -> Iterator[tuple[str, dataclasses.Field]]:
+def options() -> Iterator[tuple[str, dataclasses.Field[Any]]]:
     """Every option with the name of its group, in order."""
     for name, group in GROUPS.items():
         for option in dataclasses.fields(group):
             yield name, option
 
 
-def flag_of(option: dataclasses.Field) -> str:
+def flag_of(option: dataclasses.Field[Any]) -> str:
     """The name of an option's flag."""
     return option.metadata["flag"] or option.name
 
@@ -336,12 +354,12 @@ def group_of(name: str, values: Mapping[str, Any]) -> Any:
     return GROUPS[name](**values)
 
 
-def _is_free(group: str, option: dataclasses.Field) -> bool:
+def _is_free(group: str, option: dataclasses.Field[Any]) -> bool:
     mark = option.metadata["free"]
     return GROUPS[group].free if mark is None else mark
 
 
-def _checked(option: dataclasses.Field, value: Any) -> Any:
+def _checked(option: dataclasses.Field[Any], value: Any) -> Any:
     """The value in the option's type, or a UserError."""
     flag, default = flag_of(option), option.default
     if isinstance(default, tuple) and isinstance(value, list):
@@ -354,30 +372,11 @@ def _checked(option: dataclasses.Field, value: Any) -> Any:
     if choices and value not in choices:
         raise _wrong(flag, value, "one of " + ", ".join(choices))
     if type(value) in (int, float):
-        _check_bounds(flag, value, **option.metadata["bounds"])
+        option.metadata["bounds"].check(flag, value)
+    if value and option.metadata["path"]:
+        value = local_path(str(value), flag)
     return value
 
 
-def _check_bounds(
-    flag: str,
-    value: float,
-    at_least: float | None,
-    at_most: float | None,
-    above: float | None,
-    below: float | None,
-) -> None:
-    if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
-        raise _wrong(flag, value, "a finite number, 0 or more")
-    if at_least is not None and value < at_least:
-        raise _wrong(flag, value, f"{at_least} or more")
-    if at_most is not None and value > at_most:
-        raise _wrong(flag, value, f"{at_most} or less")
-    if above is not None and value <= above:
-        raise _wrong(flag, value, f"more than {above}")
-    if below is not None and value >= below:
-        raise _wrong(flag, value, f"less than {below}")
-
-
 def _wrong(flag: str, value: Any, right: str) -> UserError:
-    shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
-    return UserError(f"--{flag}={shown}: must be {right}")
+    return wrong_value(flag, ",".join(map(str, value)) if isinstance(value, tuple) else value, right)

@@ -1,25 +1,30 @@
-"""A trained run as an editor of images: NumPy in, NumPy out."""
+"""A trained run as an editor of images: files, Pillow images or NumPy arrays in, NumPy arrays out."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from elegant_tf.coefficients import linear_coefficients, matrix_coefficients, swap_coefficients
 from elegant_tf.errors import UserError
-from elegant_tf.images import check_image_size, resize, to_float, to_uint8
+from elegant_tf.images import check_image_size, pillow_pixels, read_image, resize, to_float, to_uint8
 from elegant_tf.model.elegant import Elegant
+from elegant_tf.paths import local_path
 from elegant_tf.rundir import read_model
 from elegant_tf.runs import load_generator
 
-Images: TypeAlias = np.ndarray | Sequence[np.ndarray]
-"""One image, uint8 RGB `[H, W, 3]`; several, `[N, H, W, 3]`; or a sequence of images of any sizes."""
+OneImage: TypeAlias = np.ndarray | Image.Image | str | os.PathLike[str]
+"""An image: uint8 RGB `[H, W, 3]`, a Pillow image of any mode, or the path of a file, read as `read_image` does."""
+
+Images: TypeAlias = OneImage | Sequence[OneImage]
+"""One image, several in a sequence, of any kinds and sizes, or several in an array, uint8 RGB `[N, H, W, 3]`."""
 
 # Pixels that go through the networks at once: 8 images of 256 x 256, some 100 MB of activations at width 64.
 PIXELS_AT_ONCE = 8 * 256 * 256
@@ -31,8 +36,8 @@ CACHE_BYTES = 256 * 2**20
 class Editor:
     """Edits images with a trained generator.
 
-    Every image is cropped to its centred square and resized to S x S; results are uint8 RGB of that size. The codes of
-    recent images are kept, so that using one again is cheap.
+    Every image is turned upright as its EXIF says, cropped to its centred square and resized to S x S; results are
+    uint8 RGB of that size. The codes of recent images are kept, so that using one again is cheap.
 
     Attributes:
         attributes: the n attributes that can be moved, by name.
@@ -46,7 +51,7 @@ class Editor:
 
     Raises:
         UserError: the generator cannot take this image size. Every method raises it on an image that is not uint8 RGB,
-            on an unknown attribute, and on numbers that do not fit together.
+            on a file that cannot be read, on an unknown attribute, and on numbers that do not fit together.
     """
 
     def __init__(self, generator: Elegant, image_size: int, step: int = 0) -> None:
@@ -77,6 +82,7 @@ class Editor:
         Raises:
             UserError: there is no run or no checkpoint, or the run cannot take this image size.
         """
+        run_dir = local_path(run_dir)
         model = read_model(run_dir)
         image_size = model.image_size if image_size is None else image_size
         check_image_size(image_size, 2**model.depth)
@@ -101,8 +107,8 @@ class Editor:
             image: one image, or N of them, each of which gets the same edit.
             exemplar: one image, which gives all attributes, or one for each attribute, in order.
             attributes: names, one or several.
-            strength: 0 keeps, 1 exchanges, between interpolates, beyond extrapolates; one for all attributes or one
-                for each.
+            strength: 0 reconstructs the image, which may change it slightly; 1 exchanges, between interpolates, beyond
+                extrapolates; one for all attributes or one for each.
 
         Returns:
             uint8 `[S, S, 3]` for one image, `[N, S, S, 3]` for several.
@@ -112,20 +118,18 @@ class Editor:
         edited = self._edit_each(images, exemplars, np.broadcast_to(coefficients, (len(images), *coefficients.shape)))
         return edited[0] if _is_one(image) else edited
 
-    def linear(self, image: np.ndarray, exemplar: Images, attributes: Sequence[str], steps: int) -> np.ndarray:
+    def linear(self, image: OneImage, exemplar: Images, attributes: Sequence[str], steps: int) -> np.ndarray:
         """Swaps of strengths 1/m … m/m for `steps` m, uint8 `[m, S, S, 3]`; exemplars and attributes as in `swap`."""
         image, exemplars = self._prepare_one(image), self._prepare(exemplar)
         coefficients = linear_coefficients(self.attributes, attributes, len(exemplars), steps)
         return self._edit_each(image, exemplars, coefficients)
 
-    def matrix(
-        self, image: np.ndarray, exemplars: Images, attributes: Sequence[str], rows: int, cols: int
-    ) -> np.ndarray:
+    def matrix(self, image: OneImage, exemplars: Images, attributes: Sequence[str], rows: int, cols: int) -> np.ndarray:
         """Interpolates in two directions, uint8 `[rows, cols, S, S, 3]`; a single row or column is the first.
 
-        One attribute with three exemplars: the image stands in the top left corner, the exemplars in the top right,
-        bottom left and bottom right ones. Two attributes with two exemplars: the first exemplar's attribute grows
-        downwards, the second's to the right.
+        The top left corner is the image's reconstruction, a swap of strength 0. One attribute with three exemplars: the
+        corners top right, bottom left and bottom right are swaps with one exemplar each. Two attributes with two
+        exemplars: the first exemplar's attribute grows downwards, the second's to the right.
         """
         image, exemplars = self._prepare_one(image), self._prepare(exemplars)
         coefficients = matrix_coefficients(self.attributes, attributes, len(exemplars), rows, cols)
@@ -149,16 +153,16 @@ class Editor:
         edited = self._edit(np.concatenate([images, exemplars]), source, chosen, coefficients)
         return edited.reshape(count, each, *edited.shape[1:])
 
-    def edit(self, images: Images, exemplars: np.ndarray | Sequence[Images], coefficients: np.ndarray) -> np.ndarray:
+    def edit(self, images: Images, exemplars: Sequence[Images] | np.ndarray, coefficients: np.ndarray) -> np.ndarray:
         """The general edit, uint8 `[N, S, S, 3]`: each image takes attributes from K exemplars chosen for it.
 
         Args:
             images: N images.
-            exemplars: K images for each of them, `[N, K, H, W, 3]`.
+            exemplars: K images for each of them: N sequences or an array `[N, K, H, W, 3]`.
             coefficients: `[N, K, n]`, see `latent.exchange`.
         """
         images = self._prepare(images)
-        rows = [self._prepare(row) for row in exemplars]
+        rows = [self._prepare(row) for row in _sequence(exemplars)]
         coefficients = np.asarray(coefficients, np.float32)
         expected = (len(images), len(rows[0]) if rows else 0, len(self.attributes))
         if len(rows) != len(images) or any(len(row) != expected[1] for row in rows) or coefficients.shape != expected:
@@ -233,12 +237,13 @@ class Editor:
 
     def _prepare(self, images: Images) -> np.ndarray:
         """uint8 `[N, S, S, 3]`."""
-        several = [images] if _is_one(images) else list(images)
+        several = list(_sequence(images))
         if not several:
             raise UserError("no image given: give at least one")
-        return np.stack([resize(np.asarray(image), self.image_size) for image in several])
+        # Each is resized as soon as it is read: many photos may not fit into memory.
+        return np.stack([resize(_pixels(image), self.image_size) for image in several])
 
-    def _prepare_one(self, image: np.ndarray) -> np.ndarray:
+    def _prepare_one(self, image: OneImage) -> np.ndarray:
         """uint8 `[1, S, S, 3]`."""
         prepared = self._prepare(image)
         if len(prepared) != 1:
@@ -275,7 +280,39 @@ class _Cache:
 
 
 def _is_one(images: Images) -> bool:
-    return isinstance(images, np.ndarray) and images.ndim <= 3
+    if isinstance(images, np.ndarray):
+        return images.ndim <= 3
+    return isinstance(images, Image.Image | str | os.PathLike)
+
+
+def _sequence(images: Any) -> Iterable[Any]:
+    """The images one by one, or the rows of several."""
+    if _is_one(images):
+        return [images]
+    if isinstance(images, bytes | Mapping) or not isinstance(images, Iterable):
+        raise _no_image(images)
+    return images
+
+
+def _pixels(image: OneImage) -> np.ndarray:
+    """uint8 RGB `[H, W, 3]`, if the image is that of a file; arrays stay as they are."""
+    if isinstance(image, str | os.PathLike):
+        return read_image(local_path(image))
+    if isinstance(image, Image.Image):
+        return pillow_pixels(image)
+    try:
+        array = np.asarray(image)
+    except ValueError:  # lists of different lengths
+        raise _no_image(image) from None
+    if array.dtype == object:
+        raise _no_image(image)
+    return array
+
+
+def _no_image(value: object) -> UserError:
+    return UserError(
+        f"an image must be uint8 RGB [H, W, 3], a Pillow image or the path of a file; received {type(value).__name__}"
+    )
 
 
 def _spec(tensor: tf.Tensor) -> tf.TensorSpec:

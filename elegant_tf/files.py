@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import math
 import os
+import re
 import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from elegant_tf.errors import UserError
+
+# Bytes that `check_writable` tries: more than fits beside a file's name on any file system.
+_PROBE = 2**16
+
+# What TensorFlow takes for a pattern, and bytes that are not UTF-8, which it refuses.
+_NOT_LITERAL = re.compile(r"[*?\[\]\\\udc80-\udcff]")
+
+# What TensorFlow puts around the reason: "{{function_node …}} Not a directory [Op:WriteScalarSummary] name: ".
+_OPERATION = re.compile(r"\{\{.*?\}\} |\s*\[Op:.*$")
+# TensorFlow's errors that come from the operating system: "PATH; No space left on device [Op:SaveV2]".
+_SYSTEM_REASON = re.compile(r"^[^;\n]*/[^;\n]*; ([^;\[\n]*\w)")
 
 
 @contextmanager
@@ -26,7 +42,7 @@ def atomic_file(target: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(target)
     aside = target.with_name(f".{uuid.uuid4().hex}.part")
-    with _reported(target):
+    with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield aside
@@ -46,39 +62,153 @@ def atomic_directory(target: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(os.path.abspath(target))  # so that "." has a name
     aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
-    with _reported(target):
+    with writing(target):
+        if os.path.lexists(target) and (not target.is_dir() or os.listdir(target)):  # known before any work
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         try:
             aside.mkdir(parents=True)
             yield aside
             os.replace(aside, target)
+        except UserError as error:  # of a file aside, which is gone when it is read
+            raise UserError(str(error).replace(os.fspath(aside), os.fspath(target))) from error
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Writes a UTF-8 file as `atomic_file` does."""
+    """Writes a UTF-8 file as `atomic_file` does; it is on the disk when this returns.
+
+    What is not UTF-8, as in some names of files, is written as an escape, which JSON reads back.
+    """
     with atomic_file(path) as aside:
-        aside.write_text(text, encoding="utf-8")
+        aside.write_text(text, encoding="utf-8", errors="backslashreplace")
+        sync(aside)
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Writes indented JSON as `atomic_file` does."""
+    """Writes indented JSON as `write_text` does."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
+def sync(path: str | os.PathLike[str]) -> None:
+    """Waits until a file's content, or a directory's list of names, is on the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        if not os.path.isdir(path):  # Some file systems cannot do this with a directory.
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def check_writable(directory: str | os.PathLike[str], flag: str = "out") -> None:
+    """Raises UserError unless files can be written into a directory.
+
+    If it does not exist, its nearest existing parent is tried. The file that is written for this, and removed, is
+    large enough to notice a full disk.
+    """
+    directory = Path(os.path.abspath(directory))
+    place = next(path for path in (directory, *directory.parents) if os.path.lexists(path))
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(bytes(_PROBE))
+    except OSError as error:
+        where = "" if place == directory else f" in {place}"
+        raise UserError(f"--{flag}={directory}: cannot be written{where}: {reason(error)}") from error
+
+
+def remove_file(path: str | os.PathLike[str]) -> None:
+    """Removes a file, if it is there. Raises UserError if it cannot be removed."""
+    try:
+        Path(path).unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be removed: {reason(error)}") from error
+
+
+def remove_parts(directory: str | os.PathLike[str]) -> None:
+    """Removes the files that `atomic_file` left in a directory when its process was killed.
+
+    Raises:
+        UserError: one cannot be removed.
+    """
+    for aside in Path(directory).glob(f".{'[0-9a-f]' * 32}.part"):
+        remove_file(aside)
+
+
+def read_json_lines(path: str | os.PathLike[str]) -> list[Any]:
+    """The values in a file of JSON lines. A last line that is cut short, as a kill leaves it, is passed over.
+
+    Raises:
+        UserError: the file cannot be read, or another line is not JSON.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {reason(error)}") from error
+    values = []
+    for number, line in enumerate(lines, 1):
+        try:
+            values.append(json.loads(line))
+        except ValueError as error:
+            if number < len(lines):
+                raise UserError(f"{path}, line {number}: is not JSON ({error}): remove this line") from None
+    return values
+
+
+def free_bytes(path: str | os.PathLike[str]) -> float:
+    """How many bytes can be written at most where a path is or will be; infinity if the file system does not say."""
+    told = os.statvfs(existing(path))
+    return float(told.f_bfree * told.f_frsize) if told.f_blocks else math.inf
+
+
+def existing(path: str | os.PathLike[str]) -> Path:
+    """A path, or the nearest of its parents that exists, as an absolute path."""
+    absolute = Path(os.path.abspath(path))
+    return next(place for place in (absolute, *absolute.parents) if os.path.exists(place))
+
+
 @contextmanager
-def _reported(target: Path) -> Iterator[None]:
-    """Turns what a file system refuses into a UserError that names the target."""
+def literal(directory: str | os.PathLike[str]) -> Iterator[Path]:
+    """A path to an existing directory that TensorFlow takes literally.
+
+    TensorFlow reads the path of a checkpoint as a pattern, so that it looks for `runs/[a]` at `runs/a`, and it takes no
+    path that is not UTF-8. This yields a temporary link to a directory with such a path, and others as they are.
+
+    Raises:
+        UserError: the link cannot be made.
+    """
+    if not _NOT_LITERAL.search(os.path.abspath(directory)):
+        yield Path(directory)
+        return
+    with contextlib.ExitStack() as stack:
+        with writing(Path(tempfile.gettempdir())):
+            link = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="elegant_tf-")), "link")
+            link.symlink_to(os.path.abspath(directory), target_is_directory=True)
+        yield link
+
+
+@contextmanager
+def writing(target: str | os.PathLike[str]) -> Iterator[None]:
+    """Turns what a file system refuses, to Python or to TensorFlow, into a UserError that names the target."""
     if "\0" in os.fspath(target):
-        raise UserError(f"{target!r}: cannot be written: a path cannot hold a null byte")
+        raise UserError(f"{os.fspath(target)!r}: cannot be written: a path cannot hold a null byte")
     try:
         yield
-    except (OSError, *_tensorflow_errors()) as error:
-        reason = getattr(error, "strerror", None) or getattr(error, "message", None) or error
-        raise UserError(f"{target}: cannot be written: {reason}") from error
+    except _refusals() as error:
+        raise UserError(f"{os.fspath(target)}: cannot be written: {reason(error)}") from error
 
 
-def _tensorflow_errors() -> tuple[type[Exception], ...]:
-    """What TensorFlow raises for an OSError of its own. Nothing here loads TensorFlow."""
+def reason(error: Exception) -> str:
+    """The reason in an error of the operating system or of TensorFlow, in a line without path and operation."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    message = getattr(error, "message", None) or str(error) or type(error).__name__
+    system = _SYSTEM_REASON.search(message)
+    return system[1] if system else _OPERATION.sub("", message.splitlines()[0])
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """OSError, and what TensorFlow raises for one of its own. Nothing here loads TensorFlow."""
     tensorflow = sys.modules.get("tensorflow")
-    return (tensorflow.errors.OpError,) if tensorflow else ()
+    return (OSError, tensorflow.errors.OpError) if tensorflow else (OSError,)

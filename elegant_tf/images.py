@@ -6,20 +6,35 @@ import contextlib
 import io
 import math
 import os
+import threading
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from elegant_tf.errors import UserError
 from elegant_tf.files import atomic_file
 
-# 89.5 megapixels, a quarter of a gigabyte of RGB: above it, Pillow itself suspects a decompression bomb.
-MAX_PIXELS = 2**30 // 4 // 3
+# 89.5 megapixels, a quarter of a gigabyte of RGB: larger images are decoded one at a time.
+LARGE_PIXELS = 2**30 // 4 // 3
+
+# Half a gigabyte of RGB. Above 179 megapixels, Pillow itself refuses an image as a decompression bomb.
+MAX_PIXELS = 160_000_000
 
 # Sides of the images that the commands write, in pixels.
 SMALLEST, LARGEST = 16, 4096
+
+# Pixels of a sheet of images: 3 gigabytes, and as much again while it is encoded.
+MAX_SHEET_PIXELS = 2**30
+
+# Sides that a format can hold, in pixels; libjpeg's limit is lower than that of JPEG itself.
+_LONGEST_SIDES = {"JPEG": 65500, "WEBP": 16383}
+
+# Pixels between the images of a sheet.
+PAD = 2
 
 READ_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 
@@ -31,6 +46,16 @@ _WRITERS: dict[str, tuple[str, dict[str, Any]]] = {
     ".webp": ("WEBP", {"quality": 95}),
 }
 
+# The share of its rows that a JPEG file which lacks its end may lack.
+LOST_SHARE = 0.25
+END_OF_JPEG = b"\xff\xd9"
+JPEG_BLOCK = 8  # pixels
+
+_one_large = threading.Lock()
+
+# Pillow warns above LARGE_PIXELS; `MAX_PIXELS` is the limit here.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
 
 class BadImage(UserError):
     """A file that cannot be read as an image."""
@@ -40,8 +65,9 @@ def read_image(path: str | Path) -> np.ndarray:
     """Reads a PNG, JPEG, WebP, GIF, BMP or TIFF file, upright, as uint8 RGB `[H, W, 3]`.
 
     Grey, palette, CMYK and 16-bit images are converted, transparent ones are laid on white, and the first frame of
-    an animation is taken. Raises BadImage, a UserError that names the file, if the file is missing, not an image,
-    damaged, or larger than `MAX_PIXELS` (judged by its header, before anything is decoded).
+    an animation is taken. A JPEG file that lacks its end is read as viewers do, with grey instead of the missing rows,
+    if these are at most a quarter. Raises BadImage, a UserError that names the file, if the file is missing, not an
+    image, damaged, or larger than `MAX_PIXELS` (judged by its header, before anything is decoded).
     """
     path = Path(path)
     _check_file(path)
@@ -55,21 +81,106 @@ def decode_image(data: bytes, name: str | Path) -> np.ndarray:
     return _decode(io.BytesIO(data), name)
 
 
-def _decode(file: Path | io.BytesIO, name: str | Path) -> np.ndarray:
+def pillow_pixels(image: Image.Image) -> np.ndarray:
+    """A Pillow image, which stays as it is, as `read_image` would read it from a file: upright, uint8 RGB `[H, W, 3]`.
+
+    Raises BadImage if its file is damaged, if it is larger than `MAX_PIXELS`, or of a mode that is not colour or grey.
+    """
+    name = getattr(image, "filename", "") or f"a Pillow image of mode {image.mode}"
+    _check_size(name, *image.size)
     try:
-        with Image.open(file, formats=READ_FORMATS) as image:
-            _check_size(name, *image.size)
-            image.load()
-            _turn_upright(image)
-            return np.array(_to_rgb(name, image))
+        image.load()
+        upright = image.copy()
+        _turn_upright(upright)
+        return np.array(_to_rgb(name, upright))
     except BadImage:
         raise
-    except Image.UnidentifiedImageError:
+    except Exception as error:  # Pillow raises almost any exception
+        raise BadImage(f"{name}: cannot be converted to RGB: {error}") from error
+
+
+def has_read_format(path: str | Path) -> bool:
+    """Whether a file begins like an image of a format that is read, whatever its name."""
+    try:
+        with Image.open(path, formats=READ_FORMATS):
+            return True
+    except Exception:  # noqa: BLE001 - Pillow raises almost any exception
+        return False
+
+
+def upright_size(path: str | Path) -> tuple[int, int] | None:
+    """The width and height of the image that `read_image` returns, from its header; None if this cannot be read."""
+    try:
+        with Image.open(path, formats=READ_FORMATS) as image:
+            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # EXIF 2.3: Orientation
+            return (image.height, image.width) if turned else image.size
+    except Exception:  # noqa: BLE001 - Pillow raises almost any exception
+        return None
+
+
+def lacks_end(path: str | Path) -> bool:
+    """Whether a readable JPEG file is cut short."""
+    with open(path, "rb") as file:
+        is_jpeg = file.read(2) == b"\xff\xd8"
+        file.seek(-2, os.SEEK_END)
+        if not is_jpeg or file.read() == END_OF_JPEG:
+            return False
+    try:
+        with Image.open(path, formats=READ_FORMATS) as image:
+            image.load()
+    except OSError as error:
+        return _is_cut(error)
+    return False
+
+
+def _decode(file: Path | io.BytesIO, name: str | Path) -> np.ndarray:
+    try:
+        try:
+            return _pixels(file, name)
+        except OSError as error:
+            content = _jpeg_content(file) if _is_cut(error) else b""
+            if not content:
+                raise
+            return _pixels(io.BytesIO(content + END_OF_JPEG), name, cut=True)
+    except BadImage:
+        raise
+    except UnidentifiedImageError:
         raise BadImage(f"{name}: is not an image in a known format: use {_known_formats()}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise BadImage(f"{name}: {_too_large()}") from None
     except Exception as error:  # Pillow's decoders raise almost any exception on damaged files
         raise BadImage(f"{name}: is damaged, truncated or of an unsupported kind ({error}): replace it") from error
+
+
+def _pixels(file: Path | io.BytesIO, name: str | Path, cut: bool = False) -> np.ndarray:
+    with Image.open(file, formats=READ_FORMATS) as image:
+        width, height = image.size
+        _check_size(name, width, height)
+        with _one_large if width * height > LARGE_PIXELS else contextlib.nullcontext():
+            image.load()
+            if cut:
+                _check_loss(name, image)
+            _turn_upright(image)
+            return np.array(_to_rgb(name, image))
+
+
+def _is_cut(error: OSError) -> bool:
+    return "truncated" in str(error)  # Pillow has no exception of its own for it
+
+
+def _jpeg_content(file: Path | io.BytesIO) -> bytes:
+    """The bytes of a JPEG file; nothing if it is of another format."""
+    content = file.getvalue() if isinstance(file, io.BytesIO) else file.read_bytes()
+    return content if content.startswith(b"\xff\xd8") else b""
+
+
+def _check_loss(name: str | Path, image: Image.Image) -> None:
+    """Raises BadImage if too many of the last rows end in the grey that libjpeg takes for what is missing."""
+    ends = np.asarray(image).reshape(image.height, image.width, -1)[:, -JPEG_BLOCK:].astype(int)
+    is_whole = np.abs(ends - 128).max(axis=(1, 2)) > 2
+    lost = image.height if not is_whole.any() else int(is_whole[::-1].argmax())
+    if lost > LOST_SHARE * image.height:
+        raise BadImage(f"{name}: is truncated: it lacks {lost} of its {image.height} rows: replace it")
 
 
 def _check_file(path: Path) -> None:
@@ -111,7 +222,7 @@ def _to_rgb(name: str | Path, image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # a copy of a large image is a gigabyte
 
 
 def _grey16_to_rgb(image: Image.Image) -> Image.Image:
@@ -148,9 +259,9 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def check_image_size(size: int, multiple: int) -> None:
-    """Raises UserError unless `size` is a multiple of `multiple`, as the networks need, and within `MAX_PIXELS`."""
-    if size < multiple or size % multiple or size**2 > MAX_PIXELS:
-        largest = math.isqrt(MAX_PIXELS) // multiple * multiple
+    """Raises UserError unless `size` is a multiple of `multiple`, as the networks need, and within `LARGE_PIXELS`."""
+    if size < multiple or size % multiple or size**2 > LARGE_PIXELS:
+        largest = math.isqrt(LARGE_PIXELS) // multiple * multiple
         raise UserError(f"--image_size={size}: must be a multiple of {multiple} (2**depth), {largest} at most")
 
 
@@ -207,7 +318,19 @@ def check_output(path: str | Path, overwrite: bool = False) -> None:
         raise UserError(f"{path}: exists already: choose another name, or ask to overwrite it")
 
 
-def grid(images: np.ndarray, columns: int | None = None, pad: int = 2) -> np.ndarray:
+def check_sheet(path: str | Path, rows: int, columns: int, size: int) -> None:
+    """Raises UserError unless the `grid` of `rows` x `columns` images of side `size` can be written to `path`."""
+    height, width = (count * (size + PAD) + PAD for count in (rows, columns))
+    image_format, _ = _WRITERS[Path(path).suffix.lower()]
+    longest = _LONGEST_SIDES.get(image_format, MAX_SHEET_PIXELS)
+    if max(height, width) > longest or height * width > MAX_SHEET_PIXELS:
+        raise UserError(
+            f"{path}: {rows} x {columns} images of {size} pixels make {width} x {height} pixels, and "
+            f"{image_format} takes {longest} a side and {MAX_SHEET_PIXELS} in all: write fewer or smaller images"
+        )
+
+
+def grid(images: np.ndarray | Sequence[Any], columns: int | None = None, pad: int = PAD) -> np.ndarray:
     """Tiles uint8 `[R, C, S, S, 3]`, or `[N, S, S, 3]` in rows of `columns` (about square if None), on white.
 
     `pad` pixels of white separate and surround the tiles. Returns uint8 `[R·(S + pad) + pad, C·(S + pad) + pad, 3]`.

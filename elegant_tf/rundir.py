@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from elegant_tf.config import Config, ModelConfig, group_of, read_groups, read_removed
 from elegant_tf.errors import UserError
-from elegant_tf.files import write_text
+from elegant_tf.files import existing, reason, write_text
 
 CONFIG_FILE = "config.json"
 CHECKPOINT_DIR = "checkpoints"
 CHECKPOINT_PREFIX = "step"
+SUMMARIES_DIR = "summaries"
+SAMPLES_DIR = "samples"
 PACKED_FILE = "generator.npz"
 EVALUATIONS_FILE = "evaluations.jsonl"
 
@@ -26,6 +29,34 @@ def find_run(run: str | os.PathLike[str]) -> Path:
     shipped = SHIPPED / name
     is_shipped = os.path.basename(name) == name and (shipped / CONFIG_FILE).is_file()
     return shipped if is_shipped and not os.path.exists(os.path.join(name, CONFIG_FILE)) else Path(run)
+
+
+def check_usable(run_dir: str | os.PathLike[str], folders: Sequence[str], files: Sequence[str]) -> None:
+    """Refuses a run directory in which these folders and files could not be made, read or written. Writes nothing.
+
+    Raises:
+        UserError: one could not, naming it.
+    """
+    run_dir = Path(run_dir)
+    try:
+        os.lstat(run_dir)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise UserError(f"--run_dir={run_dir}: {reason(error)}; choose another one") from error
+    for path in (existing(run_dir), *(run_dir / name for name in folders)):
+        if os.path.lexists(path):
+            _check_access(path, os.path.isdir(path), "a directory")
+    for path in (run_dir / name for name in files):
+        if os.path.lexists(path):
+            _check_access(path, not os.path.isdir(path), "a file")
+
+
+def _check_access(path: Path, is_right: bool, kind: str) -> None:
+    if not is_right:
+        raise UserError(f"{path}: must be {kind} to train there; move it away, or choose another --run_dir")
+    if not os.access(path, os.R_OK | os.W_OK | (os.X_OK if os.path.isdir(path) else 0)):
+        raise UserError(f"{path}: cannot be read and written: it belongs to someone else, or its disk is read-only")
 
 
 def is_packed(run: str | os.PathLike[str]) -> bool:

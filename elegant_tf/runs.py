@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
+from elegant_tf.checkpoint_files import CheckpointFiles
 from elegant_tf.config import Config, ModelConfig
 from elegant_tf.errors import UserError
-from elegant_tf.files import atomic_directory, write_text
+from elegant_tf.files import atomic_directory, literal, reason, write_text
 from elegant_tf.model.elegant import Elegant, MultiScaleDiscriminator
 from elegant_tf.rundir import (
-    CHECKPOINT_DIR,
-    CHECKPOINT_PREFIX,
     CONFIG_FILE,
     PACKED_FILE,
     config_groups,
@@ -32,6 +32,9 @@ from elegant_tf.upgrade import VERSION
 UNREADABLE = (AssertionError, IndexError, ValueError, tf.errors.OpError)
 
 _STEP = "step"
+
+# A learner's lists of variables, as every version's checkpoints name them.
+_GENERATOR, _AVERAGE, _DISCRIMINATOR = "generator_variables", "averaged_variables", "discriminator_variables"
 
 
 def make_generator(model: ModelConfig, policy: keras.DTypePolicy | str, name: str = "elegant") -> Elegant:
@@ -52,9 +55,36 @@ def make_discriminator(config: Config, policy: keras.DTypePolicy | str) -> Multi
 
 
 def checkpoint_steps(run_dir: str | os.PathLike[str]) -> list[int]:
-    """The steps of a run's checkpoints, oldest first; empty if it has none."""
-    state = tf.train.get_checkpoint_state(str(Path(run_dir) / CHECKPOINT_DIR))
-    return [int(path.rsplit("-", 1)[1]) for path in state.all_model_checkpoint_paths] if state else []
+    """The steps of a run's checkpoints that have all their files, oldest first; empty if it has none."""
+    files = CheckpointFiles(run_dir)
+    return [step for step in files.steps() if not files.lacks(step)]
+
+
+def newest_checkpoint(run_dir: str | os.PathLike[str], lists: Sequence[str] = ("",)) -> int | None:
+    """The step of a run's newest checkpoint that can be read; damaged ones are passed over with a warning.
+
+    Args:
+        run_dir: the run directory, not packed.
+        lists: the lists of a learner's variables that must be readable; by default everything.
+
+    Returns:
+        The step; None if there are no files of any checkpoint.
+
+    Raises:
+        UserError: there are checkpoints and none of them can be read, or one must not be read.
+    """
+    files = CheckpointFiles(run_dir)
+    damages: list[str] = []
+    for step in reversed(files.steps()):
+        damage = _damage(files, step, lists)
+        if not damage:
+            for earlier in damages:
+                logging.warning("%s; the checkpoint of step %d is taken instead", earlier, step)
+            return step
+        damages.append(f"{files.path(step)} cannot be read: {damage}")
+    if damages:
+        raise UserError("; ".join(damages))
+    return None
 
 
 def load_generator(run: str | os.PathLike[str], step: int | None = None) -> tuple[Elegant, int]:
@@ -71,13 +101,13 @@ def load_generator(run: str | os.PathLike[str], step: int | None = None) -> tupl
     if is_packed(run):
         generator = make_generator(model, "float32")
         return generator, _load_packed(generator, run, step)
-    path, step = _checkpoint(run, step)
-    with readable(path):
+    step = _step_of(run, step)
+    with opened(run, step) as path:
         dtypes = tf.train.load_checkpoint(path).get_variable_to_dtype_map()
     # Mixed precision is for training: its weights are float32, and so are edits with them.
     generator = make_generator(model, "float64" if tf.float64 in dtypes.values() else "float32")
-    averaged = any(name.startswith("learner/averaged") for name in dtypes)
-    _restore(path, "averaged_variables" if averaged else "generator_variables", generator)
+    averaged = any(name.startswith(f"learner/{_AVERAGE}") for name in dtypes)
+    _restore(run, step, _AVERAGE if averaged else _GENERATOR, generator)
     return generator, step
 
 
@@ -86,8 +116,7 @@ def load_discriminator(
 ) -> MultiScaleDiscriminator:
     """The discriminators of a run's checkpoint. Raises UserError as `load_generator` does."""
     discriminator = make_discriminator(config, dtype)
-    path, _ = _checkpoint(run, step)
-    _restore(path, "discriminator_variables", discriminator)
+    _restore(run, _step_of(run, step), _DISCRIMINATOR, discriminator)
     return discriminator
 
 
@@ -118,12 +147,13 @@ def pack(
     groups["model"] = {**groups.get("model", {}), **({"flip_tta": True} if flip_tta else {})}
     with atomic_directory(out) as aside:
         halves = {f"{place:03d}": value.astype(np.float16) for place, value in enumerate(weights)}
-        np.savez_compressed(aside / PACKED_FILE, **{_STEP: np.int64(step)}, **halves)
+        arrays: dict[str, Any] = {_STEP: np.int64(step), **halves}
+        np.savez_compressed(aside / PACKED_FILE, **arrays)
         write_text(aside / CONFIG_FILE, json.dumps({"version": VERSION, **groups}, indent=2) + "\n")
     return step
 
 
-def _without_paths(groups: dict[str, dict]) -> dict[str, dict]:
+def _without_paths(groups: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The groups of a configuration without paths, which mean nothing on another machine."""
     blank = {"data": {"data_dir": ".", "labels_file": ""}, "run": {"start_from": ""}}
     return {
@@ -148,29 +178,50 @@ def _load_packed(generator: Elegant, run: str | os.PathLike[str], step: int | No
     return there
 
 
-def _checkpoint(run: str | os.PathLike[str], step: int | None) -> tuple[str, int]:
-    """The path and step of a run's checkpoint."""
-    steps = checkpoint_steps(run)
-    if not steps:
+@contextmanager
+def opened(run_dir: str | os.PathLike[str], step: int) -> Iterator[str]:
+    """The path of a checkpoint as TensorFlow must be given it to read.
+
+    Raises:
+        UserError: for what TensorFlow raises in the block if the checkpoint is damaged or of another network.
+    """
+    path = CheckpointFiles(run_dir).path(step)
+    with literal(path.parent) as folder:
+        try:
+            yield str(folder / path.name)
+        except UNREADABLE as error:
+            raise UserError(f"cannot restore {path}: {reason(error)}") from error
+
+
+def _damage(files: CheckpointFiles, step: int, lists: Sequence[str]) -> str:
+    """Why values of a checkpoint cannot be read; empty if all can."""
+    if lacking := files.lacks(step):
+        return f"{lacking} is missing"
+    files.check_access(step)
+    with literal(files.folder) as folder:
+        try:
+            reader = tf.train.load_checkpoint(str(folder / files.path(step).name))
+            for name in reader.get_variable_to_shape_map():
+                if not name.startswith("learner/") or name.startswith(tuple(f"learner/{one}" for one in lists)):
+                    reader.get_tensor(name)
+        except UNREADABLE as error:
+            return reason(error)
+    return ""
+
+
+def _step_of(run: str | os.PathLike[str], step: int | None) -> int:
+    """The step of a run's checkpoint: the newest that a generator can be read from, or `step` if there is one of it."""
+    newest = newest_checkpoint(run, (_GENERATOR, _AVERAGE)) if step is None else step
+    if newest is None:
         raise UserError(f"{run}: no checkpoint yet; train it first (train.py --run_dir={run})")
-    step = steps[-1] if step is None else step
-    if step not in steps:
-        raise UserError(f"{run}: no checkpoint of step {step}; there are {', '.join(map(str, steps))}")
-    return str(Path(run) / CHECKPOINT_DIR / f"{CHECKPOINT_PREFIX}-{step}"), step
+    if newest not in (steps := checkpoint_steps(run)):
+        raise UserError(f"{run}: no checkpoint of step {newest}; there are {', '.join(map(str, steps))}")
+    return newest
 
 
-def _restore(path: str, name: str, network: keras.Model) -> None:
+def _restore(run_dir: str | os.PathLike[str], step: int, name: str, network: keras.Model) -> None:
     """Restores every weight of a network from one list of a learner's variables in a checkpoint."""
     part = tf.train.Checkpoint(**{name: [variable.value for variable in network.weights]})
-    with readable(path):
+    with opened(run_dir, step) as path:
         status = tf.train.Checkpoint(learner=part).restore(path)
         status.assert_existing_objects_matched().expect_partial()
-
-
-@contextmanager
-def readable(path: str, cure: str = "") -> Iterator[None]:
-    """Turns TensorFlow's errors on a checkpoint that is damaged, or of another network, into a UserError."""
-    try:
-        yield
-    except UNREADABLE as error:
-        raise UserError(f"cannot restore {path}: {str(error).splitlines()[0]}. {cure}".rstrip(". ")) from error

@@ -4,6 +4,8 @@
     elegant-tf pack --run runs/targets --out targets --flip_tta
     python train.py --preset=modern --width=56 --start_from=runs/targets --run_dir=runs/more
 
+Run the first command again after an interruption: at most five minutes of training are lost.
+
 The shipped model `faces` learned in this way. Two people exchange attributes; the generator is trained towards the
 drawn results of the exchange, C and D. There is no adversary, and no counterpart for photographs, whose targets nobody
 knows. Every command takes the run that this writes; its discriminators are untrained.
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from elegant_tf.cli.tensorflow import prepare_tensorflow
@@ -23,6 +26,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from elegant_tf.files import write_text
 from elegant_tf.images import to_float
 from elegant_tf.model.elegant import Elegant
 from elegant_tf.presets import preset
@@ -32,6 +36,8 @@ from elegant_tf.synthetic.source import FacesSource
 from elegant_tf.training.build import make_learner
 from elegant_tf.training.checkpoint import Checkpoints
 from elegant_tf.training.optimizers import Muon
+from elegant_tf.training.trainer import check_run_dir
+from elegant_tf.training.update import Learner
 
 # Restyled bangs are learned last: two thirds of the exchanges are about them. Both people have the attribute in three
 # of four exchanges; each other attribute is exchanged along with probability 0.1.
@@ -40,6 +46,9 @@ RESTYLE_SHARE, EXCHANGE_SHARE = 0.75, 0.1
 # Errors where a target keeps the input count less: else the generator does best to leave unsure pixels alone.
 KEPT_WEIGHT, FLOOR = 0.05, 0.01
 CALL_UPDATES = 20
+SAVE_MINUTES = 5.0
+# In the run directory: how many minutes its checkpoint has trained.
+MINUTES_FILE = "minutes.txt"
 
 
 class Exchanges:
@@ -104,20 +113,29 @@ def main() -> None:
     options = parser.parse_args()
     config = preset("modern", width=options.width, faces_count=options.people, ema_half_life=300.0, seed=options.seed)
     config = config.replace(precision=options.precision)
-    model = config.model
-    people = FacesSource(model.attributes, model.image_size, options.seed, options.people, workers=None)
-    exchanges = Exchanges(people, options.count, options.seed)
+    check_run_dir(config, options.run_dir)
     keras.utils.set_random_seed(options.seed)
     optimizer = Muon(options.learning_rate)
     learner = make_learner(config, generator_optimizer=optimizer)
-    train(learner, optimizer, exchanges, options)
     write_config(config, options.run_dir)
-    print(Checkpoints(learner, options.run_dir, kept=1).save(int(learner.updates)))
+    checkpoints, minutes_file = Checkpoints(learner, options.run_dir, kept=1), options.run_dir / MINUTES_FILE
+    trained = float(minutes_file.read_text()) if checkpoints.restore() else 0.0
+    model = config.model
+    people = FacesSource(model.attributes, model.image_size, options.seed, options.people, workers=None)
+    exchanges = Exchanges(people, options.count, options.seed)
+    for minutes in train(learner, optimizer, exchanges, options, trained):
+        print(checkpoints.save(int(learner.updates)))
+        write_text(minutes_file, f"{minutes}\n")
 
 
-def train(learner, optimizer: Muon, exchanges: Exchanges, options: argparse.Namespace) -> None:
-    """Trains for the given minutes: squared errors at first, absolute ones for the second half; the rate falls to 0."""
-    batches = tf.data.Dataset.counter().map(
+def train(
+    learner: Learner, optimizer: Muon, exchanges: Exchanges, options: argparse.Namespace, minutes: float
+) -> Iterator[float]:
+    """Trains from these minutes to the given ones, and yields the minutes when it is time to save.
+
+    Errors are squared at first and absolute for the second half, in which the learning rate falls to 0.
+    """
+    batches = tf.data.Dataset.counter(learner.updates.numpy()).map(
         lambda k: tf.numpy_function(exchanges.batch, [k, options.batch_size], (tf.uint8, tf.float32)),
         num_parallel_calls=2,
     )
@@ -138,14 +156,16 @@ def train(learner, optimizer: Muon, exchanges: Exchanges, options: argparse.Name
             learner.updates.assign_add(1)
         return error
 
-    began, progress, said = time.monotonic(), 0.0, 0.0
-    while progress < 1.0:
+    saved = minutes
+    while minutes < options.minutes:
+        began, progress = time.monotonic(), minutes / options.minutes
         optimizer.learning_rate = options.learning_rate * min(1.0, (1.0 - progress) / 0.5)
-        error = updates(tf.constant(progress >= 0.5))
-        progress = (time.monotonic() - began) / (60 * options.minutes)
-        if progress - said > 0.01:
-            said = progress
-            print(f"{progress:4.0%}  {int(learner.updates)} updates  error {float(error):.4f}", flush=True)
+        error = float(updates(tf.constant(progress >= 0.5)))
+        minutes += (time.monotonic() - began) / 60
+        if minutes - saved > SAVE_MINUTES or minutes >= options.minutes:
+            saved = minutes
+            print(f"{minutes:.0f} minutes  {int(learner.updates)} updates  error {error:.4f}", flush=True)
+            yield minutes
 
 
 if __name__ == "__main__":

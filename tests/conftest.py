@@ -22,6 +22,18 @@ def environment():
         yield
 
 
+@pytest.fixture(scope="module")
+def plain_graphs():
+    """Graphs are not optimized, which takes half the time of a short training; for tests of what is not in a graph."""
+    import tensorflow as tf
+
+    options = {"disable_meta_optimizer": True}
+    before = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options(options)
+    yield
+    tf.config.optimizer.set_experimental_options({**dict.fromkeys(options, False), **before})
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a trained run: three attributes of drawn faces, 32 px, four steps, averaged."""

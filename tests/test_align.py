@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
+from pathlib import Path
 
+import commands
 import dirty
+import disk
 import numpy as np
 import pytest
 
@@ -130,9 +134,150 @@ def test_mistakes(photos, tmp_path):
         with pytest.raises(UserError, match=expected):
             align_photos(*arguments, detect=detect)
     assert not (tmp_path / "out").exists()
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+class Stopping:
+    """A detector that does something else at its n-th photo, and counts the photos that it sees."""
+
+    def __init__(self, detect, at=0, stop=lambda: None):
+        self.detect, self.at, self.stop, self.seen = detect, at, stop, 0
+
+    def __call__(self, image):
+        self.seen += 1
+        if self.seen == self.at:
+            self.stop()
+        return self.detect(image)
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def test_an_interrupted_call_goes_on(photos, tmp_path, capsys):
+    paths, _, points = photos
+    align_photos(paths, tmp_path / "whole", SIZE, detect=knows(points))
+    with pytest.raises(KeyboardInterrupt):
+        align_photos(paths, tmp_path / "out", SIZE, detect=Stopping(knows(points), 2, interrupt))
+    assert "interrupted. 1 of 2 photos are finished, and the same command goes on from there" in capsys.readouterr().err
+    assert (tmp_path / "out" / "a b.png").is_file()
+    detect = Stopping(knows(points))
     align_photos(paths, tmp_path / "out", SIZE, detect=detect)
-    with pytest.raises(UserError, match="holds aligned faces already"):
-        align_photos(paths, tmp_path / "out", SIZE, detect=detect)
+    assert detect.seen == 1
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+    again = align_photos(paths, tmp_path / "out", SIZE, detect=detect)
+    assert (detect.seen, len(again)) == (1, 2)
+    assert "2 of 2 photos are finished already" in capsys.readouterr().err
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
+# Kills itself before the second photo is read, or after its row is written and before its face is.
+KILLED = """
+import os, sys
+import numpy as np
+from elegant_tf.data import align
+points, size, when, out, *paths = eval(sys.argv[1]), *sys.argv[2:]
+seen, write = [], align.write_image
+def count(kind):
+    seen.append(kind)
+    if seen.count(when) == 2: os.kill(os.getpid(), 9)
+align.write_image = lambda *options, **named: (count("written"), write(*options, **named))
+def detect(image):
+    count("found")
+    return [align.Face(np.array(points), 140, 140)]
+align.align_photos(paths, out, int(size), detect=detect)
+"""
+
+
+@pytest.mark.parametrize("when", ["found", "written"])
+def test_a_killed_call_goes_on(photos, tmp_path, when):
+    paths, _, points = photos
+    align_photos(paths, tmp_path / "whole", SIZE, detect=knows(points))
+    out = tmp_path / "out"
+    done = commands.run(["-c", KILLED, repr(points[1].tolist()), str(SIZE), when, str(out), *map(str, paths)])
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    with open(out / ".align.jsonl", "a") as journal:
+        journal.write('{"photo": "cut')
+    (out / f".{'0' * 32}.part").touch()
+    detect = Stopping(knows(points))
+    align_photos(paths, out, SIZE, detect=detect)
+    assert detect.seen == 1
+    assert tree(out) == tree(tmp_path / "whole")
+
+
+def test_a_disk_that_fills_up_keeps_what_is_finished(photos, tmp_path):
+    paths, _, points = photos
+    align_photos(paths, tmp_path / "whole", SIZE, detect=knows(points))
+    out = tmp_path / "out"
+    said = "cannot be written: File too large. 1 of 2 photos are finished, and the same command goes on from there"
+    with disk.filling() as fill, pytest.raises(UserError, match=said):
+        align_photos(paths, out, SIZE, detect=Stopping(knows(points), 2, fill))
+    assert sorted(tree(out)) == [".align.jsonl", "a b.png"]
+    with disk.full(), pytest.raises(UserError, match=r"--out=.*out: cannot be written: File too large$"):
+        align_photos(paths, out, SIZE, detect=pytest.fail)
+    align_photos(paths, out, SIZE, detect=knows(points))
+    assert tree(out) == tree(tmp_path / "whole")
+
+
+def test_photos_that_failed_or_changed_are_looked_at_again(photos, tmp_path):
+    paths, image, points = photos
+    bad, out, detect = tmp_path / "photos" / "bad.png", tmp_path / "out", Stopping(knows(points))
+    bad.write_bytes(b"")
+    with pytest.raises(UserError, match="1 of 3 photos were not aligned"):
+        align_photos([bad, *paths], out, SIZE, "all", detect)
+    write_image(bad, image, overwrite=True)
+    write_image(paths[0], image[::-1].copy(), overwrite=True)
+    added = tmp_path / "photos" / "added.png"
+    write_image(added, image)
+    detect.seen = 0
+    align_photos([bad, *paths, added], out, SIZE, "all", detect)
+    assert detect.seen == 3
+    align_photos([bad, *paths, added], tmp_path / "anew", SIZE, "all", detect)
+    assert tree(out) == tree(tmp_path / "anew")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"size": 32}, "holds faces made with --image_size=64, not 32"),
+        ({"which": "all"}, "holds faces made with --faces=largest, not all"),
+        ({"photos": slice(1, 2)}, r"holds faces of 1 photos that --input lacks \(.*a b.png\)"),
+    ],
+)
+def test_other_options_or_photos_are_refused(photos, tmp_path, options, expected):
+    paths, _, points = photos
+    out = tmp_path / "out"
+    align_photos(paths, out, SIZE, detect=knows(points))
+    before = tree(out)
+    asked = {"size": SIZE, **options, "photos": paths[options.get("photos", slice(None))]}
+    with pytest.raises(UserError, match=rf"--out={out}: {expected}"):
+        align_photos(out=out, detect=pytest.fail, **asked)
+    assert tree(out) == before
+
+
+def test_files_of_others_stay(photos, tmp_path):
+    """Also the faces of older versions, which kept no journal."""
+    paths = photos[0]
+    for name, expected in (("ç.png", r"ç.png: exists already"), ("align.json", "holds other aligned faces")):
+        (tmp_path / name).write_text("precious")
+        with pytest.raises(UserError, match=expected):
+            align_photos(paths, tmp_path, SIZE, detect=pytest.fail)
+        assert (tmp_path / name).read_text() == "precious"
+        (tmp_path / name).unlink()
+    assert not list(tmp_path.glob("*.*"))
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"), [("cut {", "line 2: is not JSON"), ("[1]", "is damaged"), ('{"photo": 1}', "is damaged")]
+)
+def test_a_damaged_journal_is_named(photos, tmp_path, line, expected):
+    journal = tmp_path / ".align.jsonl"
+    journal.write_text(f'{{"version": 1, "image_size": 64, "faces": "largest"}}\n{line}\n{{}}\n')
+    with pytest.raises(UserError, match=rf"\.align\.jsonl.* {expected}"):
+        align_photos(photos[0], tmp_path, SIZE, detect=pytest.fail)
 
 
 @pytest.fixture(scope="module")

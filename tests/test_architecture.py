@@ -27,6 +27,8 @@ FLOORS = [
     "data",
     "model",
     "presets",
+    "runlock",
+    "checkpoint_files",
     "rundir",
     "config",
     "upgrade",
@@ -34,6 +36,8 @@ FLOORS = [
     "images",
     "files",
     "names",
+    "paths",
+    "bounds",
     "errors",
 ]
 
@@ -43,8 +47,12 @@ RESERVED = {"synthetic": {"sources", "evaluation", "cli"}, "evaluation": {"cli"}
 WITHOUT_TENSORFLOW = [
     "config",
     "presets",
+    "runlock",
+    "checkpoint_files",
     "rundir",
     "errors",
+    "bounds",
+    "paths",
     "files",
     "images",
     "coefficients",

@@ -46,13 +46,40 @@ def test_reads_signed_labels(tmp_path):
         "\ufeff" + GOOD,
         GOOD.replace("-1", " 0"),
         GOOD.replace("Male\n", "Male \n"),
+        GOOD.replace("-1", " 0.0").replace(" 1", " 1.0"),
+        GOOD.replace("-1", " No").replace(" 1", " YES"),
+        GOOD.replace("-1", " FALSE").replace(" 1", " True"),
     ],
-    ids=["windows line ends", "blank tail", "byte order mark", "zeros and ones", "CelebA's trailing space"],
+    ids=[
+        *("windows line ends", "blank tail", "byte order mark", "zeros and ones", "CelebA's trailing space"),
+        *("decimals", "yes and no", "true and false"),
+    ],
 )
 def test_reads_variants(tmp_path, text):
     path = tmp_path / "labels.txt"
     path.write_bytes(text.encode())
     assert read_attributes(path).labels.tolist() == [[0, 1, 0], [1, 1, 0], [0, 0, 1]]
+
+
+def test_utf_16_with_its_mark(tmp_path):
+    path = tmp_path / "labels.txt"
+    path.write_bytes(GOOD.encode("utf-16"))
+    assert read_attributes(path).names == ("Bangs", "Smiling", "Male")
+
+
+@pytest.mark.parametrize("odd", ["2", "", "?", "nan", "0"])
+def test_columns_that_were_not_chosen_do_not_matter(tmp_path, odd):
+    text = GOOD.replace("000002.jpg  1  1", f"000002.jpg  1  {odd or 'none'}")
+    table = read_attributes(write(tmp_path, text))
+    assert table.select(["Bangs", "Male"]).labels.tolist() == [[0, 0], [1, 0], [0, 1]]
+    with pytest.raises(UserError, match=r"list_attr_celeba.txt, line 4: Smiling (is|has 0)"):
+        table.select(["Smiling"])
+
+
+def test_a_name_in_its_other_unicode_form_is_the_same(tmp_path):
+    table = read_attributes(write(tmp_path, "1\nFa\u0308t\na.jpg 1\n"))
+    assert table.names == ("F\u00e4t",)
+    assert table.column("Fa\u0308t").tolist() == [1]
 
 
 def test_file_names_may_hold_spaces_and_any_letters(tmp_path):
@@ -67,13 +94,14 @@ def test_file_names_may_hold_spaces_and_any_letters(tmp_path):
         ("1\n", "1 lines"),
         ("many\nBangs\na.jpg 1\n", "line 1: expected the number of images"),
         ("2\nBangs\na.jpg 1\n", "says 2 images, but 1 rows"),
-        ("1\nBangs Bangs\na.jpg 1 1\n", "line 2: expected the attribute names"),
+        ("1\nBangs Bangs\na.jpg 1 1\n", "line 2: expected names of columns, each once; 'Bangs' is twice"),
+        ("1\n\na.jpg 1\n", "line 2: expected the attribute names"),
         ("2\nBangs Male\na.jpg 1 1\nb.jpg 1\n", "line 4: expected a file name and 2 values; found 1"),
         ("2\nBangs Male\na.jpg 1 1\nb.jpg 1 1 1\n", "line 4: expected a file name and 2 values; found 3"),
         ("2\nBangs Male\na.jpg 1 1\n\n b.jpg 1 1\n", "line 4: expected a file name"),
-        ("2\nBangs\na.jpg 1\nb.jpg 2\n", "line 4: found '2'"),
-        ("2\nBangs\na.jpg 1\nb.jpg yes\n", "line 4: found 'yes'"),
-        ("2\nBangs\na.jpg -1\nb.jpg 0\n", "line 4: has 0 where other lines have -1"),
+        ("2\nBangs\na.jpg 1\nb.jpg 2\n", "line 4: Bangs is '2'; expected 1 or 0"),
+        ("2\nBangs\na.jpg 1\nb.jpg si\n", "line 4: Bangs is 'si'; expected 1 or 0"),
+        ("2\nBangs\na.jpg -1\nb.jpg 0\n", "line 4: Bangs has 0 where other lines have -1"),
         ("3\nBangs\na.jpg 1\nb.jpg 1\na.jpg -1\n", "line 5: 'a.jpg' was already on line 3"),
     ],
 )
@@ -91,7 +119,7 @@ def test_unreadable_label_files(tmp_path):
     for path, expected in (
         (tmp_path / "none.txt", "no such file"),
         (tmp_path, "cannot be read"),
-        (binary, "text file"),
+        (binary, "line 1: is not a text file"),
     ):
         with pytest.raises(UserError, match=expected) as error:
             read_attributes(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import disk
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,7 +12,7 @@ from PIL import Image
 from elegant_tf.data.attributes import CELEBA_ATTRIBUTES, read_attributes, read_partition
 from elegant_tf.data.landmarks import COLUMNS, read_landmarks
 from elegant_tf.errors import UserError
-from elegant_tf.synthetic import ATTRIBUTES, make_counterfactuals, make_face, write_celeba
+from elegant_tf.synthetic import ATTRIBUTES, draw_faces, make_counterfactuals, make_face, write_celeba
 
 
 @pytest.fixture(scope="module")
@@ -134,3 +135,18 @@ def test_an_empty_folder_may_be_filled_and_a_failure_leaves_nothing(tmp_path, mo
     monkeypatch.undo()
     write_celeba(tmp_path / "out", count=2, image_size=16, seed=0, counterfactuals=0)
     assert (tmp_path / "out" / "list_attr_celeba.txt").exists()
+
+
+def test_a_disk_without_room(tmp_path, monkeypatch):
+    """Noticed before the first face is drawn; if it fills up later, nothing is left."""
+    out, draw = tmp_path / "out", draw_faces
+    with disk.filling() as fill:
+        fill()
+        monkeypatch.setattr("elegant_tf.synthetic.celeba.draw_faces", pytest.fail)
+        with pytest.raises(UserError, match=r"--out=.*out: cannot be written in .*: File too large"):
+            write_celeba(out, count=1, image_size=16, seed=0)
+    with disk.filling() as fill:
+        monkeypatch.setattr("elegant_tf.synthetic.celeba.draw_faces", lambda *options: (draw(*options), fill())[0])
+        with pytest.raises(UserError, match=rf"{out}/img_align_celeba/000001.jpg: cannot be written: File too large"):
+            write_celeba(out, count=1, image_size=16, seed=0)
+    assert not list(tmp_path.iterdir())

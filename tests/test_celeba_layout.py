@@ -96,3 +96,48 @@ def test_celeba_hq_without_its_parts(tmp_path):
     (tmp_path / "CelebAMask-HQ-attribute-anno.txt").write_text("0\nBangs\n")
     with pytest.raises(UserError, match="CelebA-HQ-img"):
         open_celeba_hq(tmp_path)
+
+
+def write_kaggle(root, count=10):
+    """Kaggle's copy: tables with a header, and the folder of images inside another of its name."""
+    inner = root / "img_align_celeba" / "img_align_celeba"
+    inner.mkdir(parents=True)
+    files = [f"{number:06d}.jpg" for number in range(1, count + 1)]
+    for number, file in enumerate(files):
+        Image.new("RGB", (178, 218), (20 * number,) * 3).save(inner / file)
+    points = "69,109,106,113,77,142,73,152,108,154"
+    tables = {
+        "list_attr_celeba.csv": ("image_id,Bangs,Smiling", lambda number: f"{number % 2 * 2 - 1},1"),
+        "list_eval_partition.csv": ("image_id,partition", lambda number: str(number // 4)),
+        "list_landmarks_align_celeba.csv": ("image_id," + ",".join(COLUMNS), lambda _: points),
+        "list_bbox_celeba.csv": ("image_id,x_1,y_1,width,height", lambda _: "95,71,226,313"),
+    }
+    for name, (header, row) in tables.items():
+        (root / name).write_text("\n".join([header, *(f"{file},{row(n)}" for n, file in enumerate(files))]) + "\n")
+    return root
+
+
+def test_kaggles_copy(tmp_path):
+    collection = open_celeba(write_kaggle(tmp_path))
+    assert collection.variant == "aligned"
+    assert collection.table.names == ("Bangs", "Smiling")
+    assert collection.splits.tolist() == [0] * 4 + [1] * 4 + [2] * 2
+    assert collection.landmarks[3, 4].tolist() == [108, 154]
+    source = CollectionSource(collection, ["Bangs"], 32, "train")
+    assert source.labels.ravel().tolist() == [0, 1, 0, 1]
+    np.testing.assert_allclose(source.load(3), 60, atol=2)
+    collection.check_landmarks()
+
+
+def test_landmarks_that_training_does_not_need_do_not_stop_it(tmp_path):
+    root = write_kaggle(tmp_path)
+    (root / "list_landmarks_align_celeba.csv").write_text("image_id,eyes\n000001.jpg,2\n")
+    collection = open_celeba(root)
+    assert collection.landmarks is None
+    assert "list_landmarks_align_celeba.csv, line 1: expected the columns" in collection.landmarks_problem
+
+
+def test_an_empty_outer_folder_gives_way_to_one_with_images(tmp_path):
+    root = write_celeba(tmp_path / "c", [(178, 218)] * 2, folder="images")
+    (root / "img_align_celeba" / ".ipynb_checkpoints").mkdir(parents=True)
+    assert open_celeba(root).images_from == str(root / "images")

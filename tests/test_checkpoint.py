@@ -1,15 +1,24 @@
 from __future__ import annotations
 
+import os
+import re
+import resource
+import shutil
+import types
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tiny
 
 from elegant_tf.errors import UserError
 from elegant_tf.rundir import CHECKPOINT_DIR, write_config
-from elegant_tf.runs import checkpoint_steps, load_generator
+from elegant_tf.runs import checkpoint_steps, load_generator, pack
 from elegant_tf.training.build import make_learner
 from elegant_tf.training.checkpoint import Checkpoints
+
+pytestmark = pytest.mark.usefixtures("plain_graphs")
 
 
 def make(seed=0, **overrides):
@@ -103,13 +112,14 @@ def test_what_a_kill_left_of_a_newer_one_is_ignored(tmp_path):
 
 
 DAMAGES = {
-    "data cut short": lambda folder: shorten(folder / "step-2.data-00000-of-00001"),
-    "data empty": lambda folder: (folder / "step-2.data-00000-of-00001").write_bytes(b""),
-    "data flipped": lambda folder: flip(folder / "step-2.data-00000-of-00001"),
-    "index cut short": lambda folder: shorten(folder / "step-2.index"),
-    "index of noise": lambda folder: (folder / "step-2.index").write_bytes(bytes(range(256)) * 8),
-    "data missing": lambda folder: (folder / "step-2.data-00000-of-00001").unlink(),
-    "index missing": lambda folder: (folder / "step-2.index").unlink(),
+    "data cut short": lambda folder, step: shorten(folder / f"step-{step}.data-00000-of-00001"),
+    "data empty": lambda folder, step: (folder / f"step-{step}.data-00000-of-00001").write_bytes(b""),
+    "data flipped": lambda folder, step: flip(folder / f"step-{step}.data-00000-of-00001"),
+    "index cut short": lambda folder, step: shorten(folder / f"step-{step}.index"),
+    "index of noise": lambda folder, step: (folder / f"step-{step}.index").write_bytes(bytes(range(256)) * 8),
+    "data missing": lambda folder, step: (folder / f"step-{step}.data-00000-of-00001").unlink(),
+    "index full of zeros": lambda folder, step: (folder / f"step-{step}.index").write_bytes(bytes(1000)),
+    "index missing": lambda folder, step: (folder / f"step-{step}.index").unlink(),
 }
 
 
@@ -123,17 +133,143 @@ def flip(path):
     path.write_bytes(bytes(data))
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A run directory with checkpoints of steps 2 and 4, which differ."""
+    run_dir = tmp_path_factory.mktemp("saved") / "run"
+    learner = trained()
+    checkpoints = Checkpoints(learner, run_dir, 3)
+    write_config(tiny.config(), run_dir)
+    for step in (2, 4):
+        learner.updates.assign(step)
+        checkpoints.save(step)
+    return run_dir
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    return make(1)
+
+
+@pytest.fixture
+def run_dir(saved, tmp_path):
+    return shutil.copytree(saved, tmp_path / "run")
+
+
+def restored_step(learner, run_dir):
+    """The step of the checkpoint that is restored, by its path and by what is in it."""
+    path = Checkpoints(learner, run_dir, 3).restore()
+    assert path == str(run_dir / CHECKPOINT_DIR / f"step-{int(learner.updates)}")
+    return int(learner.updates)
+
+
+STATES = {
+    "lost": lambda state: state.unlink(),
+    "cut short": lambda state: shorten(state),
+    "full of zeros": lambda state: state.write_bytes(bytes(300)),
+    "empty": lambda state: state.write_bytes(b""),
+    "not UTF-8": lambda state: state.write_bytes(b"\xff\xfe"),
+    "unreadable": lambda state: (state.unlink(), state.symlink_to(state)),
+    "of another place": lambda state: state.write_text('model_checkpoint_path: "/nowhere/step-9"\n'),
+    "of an older step": lambda state: state.write_text('model_checkpoint_path: "step-2"\n'),
+}
+
+
+@pytest.mark.parametrize("ruin", STATES)
+def test_tensorflows_list_of_checkpoints_does_not_matter(run_dir, fresh, ruin):
+    STATES[ruin](run_dir / CHECKPOINT_DIR / "checkpoint")
+    assert restored_step(fresh, run_dir) == 4
+    assert load_generator(run_dir)[1] == 4
+
+
+def test_tensorflows_list_names_the_checkpoints(saved):
+    state = tf.train.get_checkpoint_state(str(saved / CHECKPOINT_DIR))
+    assert state.model_checkpoint_path == str(saved / CHECKPOINT_DIR / "step-4")
+    assert len(state.all_model_checkpoint_paths) == 2
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_checkpoint_is_refused_naming_it(tmp_path, damage):
-    Checkpoints(trained(), tmp_path, 2).save(2)
-    DAMAGES[damage](tmp_path / CHECKPOINT_DIR)
-    with pytest.raises(UserError) as error:
-        Checkpoints(make(1), tmp_path, 2).restore()
-    assert "step-2" in str(error.value)
-    write_config(tiny.config(), tmp_path)
-    with pytest.raises(UserError) as error:
-        load_generator(tmp_path)
-    assert "step-2" in str(error.value)
+def test_a_damaged_checkpoint_is_passed_over_aloud_and_replaced(run_dir, fresh, damage, caplog):
+    DAMAGES[damage](run_dir / CHECKPOINT_DIR, 4)
+    assert load_generator(run_dir)[1] == 2
+    assert restored_step(fresh, run_dir) == 2
+    assert len(re.findall(r"step-4 cannot be read: .+; the checkpoint of step 2 is taken instead", caplog.text)) == 2
+    checkpoints = Checkpoints(fresh, run_dir, 3)
+    checkpoints.restore()
+    fresh.updates.assign(4)
+    checkpoints.save(4)
+    assert restored_step(fresh, run_dir) == 4
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_if_none_can_be_read_nothing_begins(run_dir, fresh, damage):
+    for step in (2, 4):
+        DAMAGES[damage](run_dir / CHECKPOINT_DIR, step)
+    before = files(run_dir)
+    with pytest.raises(UserError, match=r"step-4 cannot be read: .*; .*step-2 cannot be read: .*Put back a copy"):
+        Checkpoints(fresh, run_dir, 2).restore()
+    with pytest.raises(UserError, match="step-4 cannot be read"):
+        load_generator(run_dir)
+    assert files(run_dir) == before
+
+
+def test_a_damaged_checkpoint_is_no_reason_to_remove_a_sound_one(run_dir, fresh):
+    DAMAGES["data cut short"](run_dir / CHECKPOINT_DIR, 4)
+    checkpoints = Checkpoints(fresh, run_dir, 1)
+    checkpoints.restore()
+    assert checkpoints.newest() == str(run_dir / CHECKPOINT_DIR / "step-2")
+    checkpoints.save(3)
+    assert checkpoint_steps(run_dir) == [3, 4]
+    assert checkpoints.newest() == str(run_dir / CHECKPOINT_DIR / "step-3")
+    checkpoints.save(5)
+    assert checkpoint_steps(run_dir) == [5]
+
+
+@pytest.mark.parametrize("name", ["a [run]", "]", "back\\slash", "st*r and ?", "ü \udcff"])
+def test_any_directory_will_do(saved, tmp_path, fresh, name):
+    run_dir = shutil.copytree(saved, tmp_path / name)
+    (tmp_path / "a r").mkdir()  # what TensorFlow takes "a [run]" for
+    assert restored_step(fresh, run_dir) == 4
+    Checkpoints(fresh, run_dir, 2).save(6)
+    assert checkpoint_steps(run_dir) == [4, 6]
+    assert load_generator(run_dir)[1] == 6
+    assert pack(run_dir, tmp_path / f"packed {name}") == 6
+
+
+def test_a_full_disk_leaves_what_is_there(run_dir, fresh):
+    before = files(run_dir)
+    checkpoints = Checkpoints(fresh, run_dir, 1)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))
+        with pytest.raises(UserError) as error:
+            checkpoints.save(6)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert str(error.value) == f"{run_dir / CHECKPOINT_DIR / 'step-6'}: cannot be written: File too large"
+    assert files(run_dir) == before
+    checkpoints.save(6)
+    assert checkpoint_steps(run_dir) == [6]
+
+
+def test_a_disk_that_is_too_full_is_noticed_before_training(run_dir, fresh, monkeypatch):
+    checkpoints = Checkpoints(fresh, run_dir, 3)
+    size = sum(path.stat().st_size for path in (run_dir / CHECKPOINT_DIR).glob("step-2.*"))
+    monkeypatch.setattr(os, "statvfs", lambda path: types.SimpleNamespace(f_bfree=size, f_frsize=1, f_blocks=9))
+    checkpoints.check_room(0)
+    checkpoints.check_room(1)
+    with pytest.raises(UserError, match=r"the disk has 0\.\d MB free, and 2 checkpoints of 0\.\d MB"):
+        checkpoints.check_room(9)
+
+
+def test_a_checkpoint_that_must_not_be_read_is_not_passed_over(run_dir, fresh):
+    index = run_dir / CHECKPOINT_DIR / "step-4.index"
+    index.unlink()
+    index.mkdir()
+    with pytest.raises(UserError, match=r"step-4\.index: cannot be read"):
+        Checkpoints(fresh, run_dir, 3).restore()
+    with pytest.raises(UserError, match=r"step-4\.index: cannot be read"):
+        load_generator(run_dir)
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import disk
 import numpy as np
 import pytest
 
@@ -151,3 +152,9 @@ def test_what_cannot_be_loaded(trained, tmp_path):
     (tmp_path / "saved" / "weights.npz").write_bytes(b"PK half")
     with pytest.raises(UserError, match="saved: cannot read"):
         AttributeClassifier.load(tmp_path / "saved")
+
+
+def test_a_disk_without_room_leaves_nothing(trained, tmp_path):
+    with disk.full(), pytest.raises(UserError, match=r"saved.*: cannot be written: File too large"):
+        trained.save(tmp_path / "saved")
+    assert not list(tmp_path.iterdir())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import time
+
 import commands
 import pytest
 
@@ -74,6 +77,19 @@ def test_ctrl_c_is_quiet(monkeypatch, capsys):
     monkeypatch.setattr("elegant_tf.cli.faces.write_celeba", interrupted)
     assert main(["faces", "--out", "x"]) == 130
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_nothing_half_written(tmp_path, number):
+    process = commands.start(["-m", "elegant_tf", "faces", "--out", str(tmp_path / "faces"), "--count=100000"])
+    while not list(tmp_path.glob(".*.part/*")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "Traceback" not in said
+    assert not list(tmp_path.iterdir())
 
 
 def test_python_m_is_the_command():

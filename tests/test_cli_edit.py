@@ -128,6 +128,8 @@ def test_grid_takes_folders(call, folder, tmp_path):
     for name in ("a.png", "d.png"):
         (people / name).write_bytes((folder / name).read_bytes())
     (people / ".hidden").write_text("", encoding="utf-8")
+    for name in (".ipynb_checkpoints", "@eaDir"):
+        (people / name).mkdir()
     _, by_name, _ = call("grid", "a.png|d.png", "b.jpg", out="names.png")
     _, by_folder, _ = call("grid", str(people), "b.jpg", out="folder.png")
     near(read_image(by_folder), read_image(by_name))
@@ -141,7 +143,7 @@ def test_grid_takes_folders(call, folder, tmp_path):
         ("swap", "empty", "a.png", (), "empty: is a directory"),
         ("grid", "empty", "a.png", (), "empty: is an empty folder"),
         ("swap", "a.png", "b.jpg|c.webp", (), "2 exemplars for 1 attributes"),
-        ("swap", "a.png", "b.jpg", ("--strength", "nan"), "must be finite"),
+        ("swap", "a.png", "b.jpg", ("--strength", "nan"), "--strength=nan: must be a finite number"),
         ("swap", "a.png", "b.jpg", ("--image_size", "33"), "--image_size=33: must be a multiple of 8"),
         ("swap", "a.png", "b.jpg", ("--attributes", "bang"), "did you mean Bangs"),
         ("swap", "a.png", "b.jpg", ("--attributes", " , "), "--attributes is empty"),

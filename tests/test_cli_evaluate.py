@@ -19,7 +19,7 @@ def test_faces_and_evaluate(tiny_run, tmp_path, capsys):
     out = str(tmp_path / "faces")
     assert main(["faces", "--out", out, "--count", "3", "--image_size", "32", "--counterfactuals", "10"]) == 0
     assert main(["faces", "--out", out]) == 2
-    assert "already exists" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
     report = tmp_path / "report"
     assert main(["evaluate", "--run", str(tiny_run), "--data_dir", out, "--out", str(report), "--count", "4"]) == 0
     printed = capsys.readouterr().out
@@ -85,3 +85,19 @@ def test_mistakes_are_named(tmp_path, capsys, options, expected):
 def test_either_data_or_a_run(tmp_path, options):
     with pytest.raises(SystemExit, match="2"):
         main(["train-classifier", *options, "--out", str(tmp_path / "out")])
+
+
+def test_a_place_for_the_classifier_is_tried_before_the_training(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("elegant_tf.evaluation.classifier_training.train_classifier", pytest.fail)
+    (tmp_path / "file").touch()
+    assert main(["train-classifier", "--data", "faces", "--out", str(tmp_path / "file" / "out"), *FEW]) == 2
+    assert "file/out: cannot be written in" in capsys.readouterr().err
+
+
+def test_data_that_moved_are_named_on_the_command_line(tiny_run, tmp_path, capsys):
+    write_celeba(tmp_path / "faces", 40, 32, 0, counterfactuals=12)
+    moved = ["evaluate", "--run", str(tiny_run), "--data", "celeba", "--data_dir", str(tmp_path / "faces")]
+    assert main([*moved, "--out", str(tmp_path / "out"), "--count", "2"]) == 0
+    assert json.loads((tmp_path / "out" / "scorecard.json").read_text())["settings"]["data"] == "celeba"
+    assert main([*moved, "--out", str(tmp_path / "faces" / "list_attr_celeba.txt")]) == 2
+    assert "list_attr_celeba.txt: cannot be written: Not a directory" in capsys.readouterr().err

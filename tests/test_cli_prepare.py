@@ -28,7 +28,7 @@ def test_prepare(celeba, tmp_path, capsys):
     assert "20/20 images" in printed.err
     assert json.loads((out / "manifest.json").read_text())["images"] == 19
     assert main([*words, "--alignment", "crop"]) == 2
-    assert "another alignment" in capsys.readouterr().err
+    assert "alignment (there similarity, now crop)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

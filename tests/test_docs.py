@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import json
 import re
+import runpy
+import shutil
+import subprocess
+import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import commands
 import keras
@@ -13,20 +19,18 @@ import pytest
 import tiny
 
 import elegant_tf
-from elegant_tf.cli.main import main
-from elegant_tf.config import Config
+from elegant_tf.cli.main import MODULES, main, make_parser
 from elegant_tf.training.trainer import Trainer
 
 PACKAGE = commands.ROOT / "elegant_tf"
 TESTS = commands.ROOT / "tests"
-PAGES = sorted([*commands.ROOT.glob("*.md"), *(commands.ROOT / "docs").glob("*.md")])
+PAGES = sorted([*commands.ROOT.glob("*.md"), *(commands.ROOT / "docs").rglob("*.md")])
 NOTES = sorted((commands.ROOT / "experiments").glob("*.md"))
 
 MOST_CHARACTERS, MOST_IN_TABLES = 120, 200
-TRAIN_FLAGS = {"run_dir", "run", "preset", "dry_run", "help", "flagfile", *Config().flags()}
 
-each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-each_text = pytest.mark.parametrize("page", [*PAGES, *NOTES], ids=lambda page: page.name)
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(commands.ROOT)))
+each_text = pytest.mark.parametrize("page", [*PAGES, *NOTES], ids=lambda page: str(page.relative_to(commands.ROOT)))
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -129,33 +133,177 @@ def test_python_examples_are_python(page):
         compile(example, page.name, "exec")
 
 
-def used(page: Path) -> dict[str, set[str]]:
-    """The options of every command of the package in blocks of shell commands, by the command."""
-    found = {}
-    for line in "\n".join(blocks(page, "bash")).replace("\\\n", " ").splitlines():
-        for part in re.split(r"&&|[|;]", line):
-            match = re.search(r"(?:python (\w+)\.py|elegant-tf (?:serve-client )?([\w-]+))(.*)", part)
-            if match and match[1] in (None, "train", "export_savedmodel"):
-                name = match[2] or {"train": "train", "export_savedmodel": "export"}[match[1]]
-                found.setdefault(name, set()).update(re.findall(r"\s--(\w+)", match[3]))
-    return found
+# Commands of other programs, which are not parsed. Any other name is a slip.
+OTHERS = {
+    "base64",
+    "bash",
+    "curl",
+    "docker",
+    "git",
+    "mkdocs",
+    "mypy",
+    "nox",
+    "pre-commit",
+    "pytest",
+    "python",
+    "python3",
+}
+OTHERS |= {"ruff", "tensorboard", "tensorflow_model_server", "twine"}
+
+# Runs a text as bash does, but for its commands. Their words are recorded instead, with a unit separator after each and
+# a record separator after the last; in one write, because the commands of a pipe run at the same time.
+RECORD = """
+command_not_found_handle() { printf -v words '%s\\x1f' "$@"; printf '%s\\x1e' "$words" >> "$record"; }
+.() { :; }
+PATH=/none
+"""
+
+# Reads command lines of `train.py`, as JSON, one after another; a wrong one ends it.
+READ_TRAINING = """
+import json, sys
+from elegant_tf.cli.train import config_from_flags, define_flags
+for arguments in json.loads(sys.argv[1]):
+    values = define_flags()
+    assert len(values(["train.py", *arguments])) == 1
+    config_from_flags(values)
+"""
+
+# What a text may write for a user's own value, in inline code and in blocks, and a value of this kind.
+PLACEHOLDERS = {"COMMAND": "swap", "N": "1", "SECONDS": "1", "HOST:PORT": "localhost:8500"}
 
 
-def known(command: str, capsys: pytest.CaptureFixture) -> set[str]:
-    """The options of a command, by its help."""
-    if command == "train":
-        return TRAIN_FLAGS
-    path = ["serve-client", command] if command in ("edit", "metadata") else [command]
-    with pytest.raises(SystemExit, match="0"):
-        main([*path, "--help"])
-    return set(re.findall(r"--(\w+)", capsys.readouterr().out.partition("\noptions:")[2].partition("\nexample")[0]))
+def command_lines(text: str, folder: Path) -> list[list[str]]:
+    """The words of every command that bash would start for a text: variables are filled in, quotes are gone."""
+    record = folder / "commands"
+    record.touch()
+    done = subprocess.run(
+        ["/bin/bash", "-c", RECORD + text], env={"record": str(record)}, cwd=folder, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, ""), text
+    lines = [line.split("\x1f")[:-1] for line in record.read_text("utf-8").split("\x1e")[:-1]]
+    record.unlink()
+    return [[PLACEHOLDERS.get(word, word) for word in words] for words in lines]
+
+
+def inline_commands(page: Path) -> list[str]:
+    """Commands in the running text: `elegant-tf …` and `python …`."""
+    found = re.findall(r"(?<!`)`([^`]+)`(?!`)", prose(page))
+    return [text.replace("\n", " ") for text in found if re.match(r"(\w+=\S+ )*(elegant-tf|python|pip) ", text)]
+
+
+def every_command(page: Path, folder: Path) -> list[list[str]]:
+    """The command lines of a page: its blocks as one script, and those in its text."""
+    texts = ["\n".join(blocks(page, "bash")), *inline_commands(page)]
+    return [words for text in texts for words in command_lines(text, folder)]
+
+
+def parse(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the program's own parser read a command line."""
+    program, *arguments = words
+    if program == "pip":
+        extras = re.findall(r"\.\[([\w,]+)\]", " ".join(arguments))
+        assert {extra for text in extras for extra in text.split(",")} <= extras_of_the_package(), words
+    elif program == "elegant-tf" and len(arguments) > 1:
+        make_parser(arguments[:1]).parse_args(arguments)
+    elif program == "elegant-tf":
+        assert arguments[0] in MODULES, words
+    elif program == "python" and len(arguments) == 1:
+        assert (commands.ROOT / arguments[0]).is_file(), words
+    elif program == "python" and arguments[0] != "-m":
+        parse_script(arguments[0], arguments[1:], monkeypatch)
+    else:
+        assert program in OTHERS, f"{program}: not a program that the documentation may use"
+
+
+def extras_of_the_package() -> set[str]:
+    section = (commands.ROOT / "pyproject.toml").read_text("utf-8").partition("[project.optional-dependencies]")[2]
+    return set(re.findall(r"^(\w+) = ", section.partition("\n[")[0], re.MULTILINE))
+
+
+def parse_script(script: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs a script until it has read its arguments."""
+    parse_args = argparse.ArgumentParser.parse_args
+
+    def parse_and_stop(parser: argparse.ArgumentParser, given: list[str] | None = None) -> None:
+        parse_args(parser, arguments if given is None else given)
+        raise SystemExit(0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+        patch.setattr(sys, "argv", [script, *arguments])
+        patch.syspath_prepend((commands.ROOT / script).parent)
+        runpy.run_path(str(commands.ROOT / script), run_name="__main__")
+
+
+def is_training(words: list[str]) -> bool:
+    return words[:2] in (["elegant-tf", "train"], ["python", "train.py"])
+
+
+def status(words: list[str], monkeypatch: pytest.MonkeyPatch) -> object:
+    """With what a program ends that reads its arguments: 0 or None if they are right."""
+    try:
+        return parse(words, monkeypatch)
+    except SystemExit as end:
+        return end.code
 
 
 @each_page
-def test_commands_have_the_options_that_are_shown(page, capsys):
-    for command, options in used(page).items():
-        options = {option.removeprefix("no") if command == "train" else option for option in options}
-        assert options <= known(command, capsys), command
+def test_the_programs_read_every_command(page, tmp_path, monkeypatch, capsys):
+    for words in every_command(page, tmp_path):
+        assert is_training(words) or not status(words, monkeypatch), f"{words}: {capsys.readouterr().err}"
+
+
+@pytest.mark.parametrize("text", ["elegant-tf swap --run x --inptu y", "elegant-tf faces --out x --count many"])
+def test_a_wrong_option_is_found(text, tmp_path, monkeypatch):
+    assert status(*command_lines(text, tmp_path), monkeypatch) == 2
+
+
+@pytest.mark.parametrize("text", ["elegant-tf swop", "elegent-tf faces --out x", "pip install '.[al]'"])
+def test_a_wrong_name_of_a_program_or_extra_is_found(text, tmp_path, monkeypatch):
+    with pytest.raises(AssertionError):
+        parse(*command_lines(text, tmp_path), monkeypatch)
+
+
+def test_commands_are_read_as_bash_reads_them(tmp_path):
+    text = (
+        "A='x y' B=z\n. .venv/bin/activate && elegant-tf swap $A \\\n  \"$A\" $B | python x.py; D=1 pip install '.[a]'"
+    )
+    found = command_lines(text, tmp_path)
+    assert sorted(found) == [
+        ["elegant-tf", "swap", "x", "y", "x y", "z"],
+        ["pip", "install", ".[a]"],
+        ["python", "x.py"],
+    ]
+
+
+def test_training_reads_every_command(tmp_path):
+    for page in PAGES:
+        for name, lines in re.findall(r"^```\n# (\S+\.flags)\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S):
+            (tmp_path / name).write_text(lines, "utf-8")
+    found = [words[2:] for page in PAGES for words in every_command(page, tmp_path) if is_training(words)]
+    found = [words if any("--run" in word for word in words) else [*words, "--run_dir=x"] for words in found]
+    found = [words for words in found if "--help" not in words]
+    assert len(found) > 5
+    done = commands.run(["-c", READ_TRAINING, json.dumps(found)], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert commands.run(["-c", READ_TRAINING, json.dumps([["--run_dir=x", "--widht=3"]])]).returncode != 0
+
+
+# What takes seconds is run; what takes longer has tests of its own.
+RUN = {"README.md": ("faces", "swap", "linear", "matrix", "grid")}
+RUN["docs/editing.md"] = (*RUN["README.md"], "pack")
+
+
+@pytest.mark.parametrize("page", RUN)
+def test_quick_commands_run(page, tmp_path, monkeypatch):
+    found = [words[1:] for words in every_command(commands.ROOT / page, tmp_path) if words[0] == "elegant-tf"]
+    quick = [words for words in found if words[0] in RUN[page] and "--out" in words]
+    assert {words[0] for words in quick} == set(RUN[page])
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(PACKAGE / "shipped/faces", "runs/demo")
+    for words in quick:
+        assert main(words) == 0, words
+        assert Path(words[words.index("--out") + 1]).exists(), words
 
 
 def anchors(page: Path) -> set[str]:
@@ -167,12 +315,25 @@ def anchors(page: Path) -> set[str]:
 @each_text
 def test_links_resolve(page):
     for link in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
-        if re.match(r"https?://", link):
+        if ":" in link:
+            assert is_address(link), link
             continue
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
-        assert target.exists(), link
+        assert target.is_file(), link  # a folder is a page on GitHub, but not on the site
         assert not anchor or anchor in anchors(target), link
+
+
+def is_address(link: str) -> bool:
+    """Whether a link out of the project has the form of one; whether it leads anywhere is not tried."""
+    parts = urlsplit(link)
+    return parts.scheme == "https" and re.fullmatch(r"([\w-]+\.)+[a-z]{2,}", parts.netloc) is not None
+
+
+@pytest.mark.parametrize("link", ["http://arxiv.org/abs/1", "https:arxiv.org", "https://arxiv/abs", "mailto:a@b.c"])
+def test_a_wrong_address_is_found(link):
+    assert is_address("https://arxiv.org/abs/1803.10562")
+    assert not is_address(link)
 
 
 @each_text

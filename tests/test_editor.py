@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
+from PIL import ExifTags, Image
 
 from elegant_tf import editor as editor_module
 from elegant_tf.editor import Editor
 from elegant_tf.errors import UserError
-from elegant_tf.images import resize, to_float, to_uint8
+from elegant_tf.images import read_image, resize, to_float, to_uint8
 from elegant_tf.model.elegant import Elegant
 from elegant_tf.rundir import read_config, write_config
 from elegant_tf.training.build import make_learner
@@ -137,6 +138,46 @@ def test_images_of_any_size_are_cropped_never_squashed(editor):
     assert editor.swap(images(1, 1)[0], exemplar, ["Bangs"]).shape == (SIZE, SIZE, 3)
 
 
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [("RGB", "jpg"), ("L", "png"), ("1", "png"), ("P", "png"), ("LA", "png"), ("RGBA", "png"), ("RGBA", "webp")]
+    + [("I;16", "png"), ("CMYK", "tiff"), ("YCbCr", "tiff"), ("LAB", "tiff")],
+)
+def test_files_and_pillow_images_are_read_as_by_the_commands(editor, tmp_path, mode, suffix):
+    image, exemplar = images(2, 40)
+    path, exif = tmp_path / f"a.{suffix}", Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    if mode == "I;16":
+        pillow = Image.fromarray(image[..., 0].astype(np.uint16) * 257)
+    else:
+        pillow = Image.fromarray(image, "LAB") if mode == "LAB" else Image.fromarray(image).convert(mode)
+    pillow.save(path, exif=exif)
+    expected = editor.swap(read_image(path), exemplar, ["Bangs"])
+    assert np.array_equal(editor.swap(str(path), exemplar, ["Bangs"]), expected)
+    with Image.open(path) as opened:
+        opened.load()
+        before = opened.tobytes(), dict(opened.getexif())
+        assert np.array_equal(editor.swap(opened, Image.fromarray(exemplar), ["Bangs"]), expected)
+        assert (opened.tobytes(), dict(opened.getexif())) == before
+
+
+def test_every_method_takes_files_and_pillow_images(editor, tmp_path):
+    face, first, second = images(3)
+    path, pillow = tmp_path / "a.png", Image.fromarray(first)
+    Image.fromarray(face).save(path)
+    names = ["Bangs", "Smiling"]
+    for use in (
+        lambda image, one, other: editor.swap([image, image], [one, other], names),
+        lambda image, one, other: editor.linear(image, one, names, steps=2),
+        lambda image, one, other: editor.matrix(image, [one, other], names, rows=2, cols=2),
+        lambda image, one, other: editor.grid([image], [one, other], names),
+        lambda image, one, other: editor.edit([image], [[one, other]], np.ones((1, 2, 3))),
+    ):
+        assert np.array_equal(use(path, pillow, second), use(face, first, second))
+    assert editor.encoded_images == 3
+    assert editor.swap(path, pillow, names).shape == (SIZE, SIZE, 3)
+
+
 def test_each_image_is_encoded_once(editor):
     batch, exemplars = images(2), images(3, seed=1)
     editor.grid(batch, exemplars, ["Bangs"])
@@ -196,6 +237,13 @@ def test_other_numbers_of_images_do_not_retrace(monkeypatch):
         (lambda e, x, y: e.swap(x[..., 0], y, ["Bangs"]), "uint8"),
         (lambda e, x, y: e.swap(x, y[..., :2], ["Bangs"]), "uint8"),
         (lambda e, x, y: e.swap([], y, ["Bangs"]), "no image"),
+        (lambda e, x, y: e.swap(None, y, ["Bangs"]), "path of a file; received NoneType"),
+        (lambda e, x, y: e.swap([x, None], y, ["Bangs"]), "path of a file; received NoneType"),
+        (lambda e, x, y: e.swap(x, [[[1, 2], [3]]], ["Bangs"]), "path of a file; received list"),
+        (lambda e, x, y: e.swap(b"a.png", y, ["Bangs"]), "path of a file; received bytes"),
+        (lambda e, x, y: e.swap("nowhere.png", y, ["Bangs"]), "nowhere.png: no such file"),
+        (lambda e, x, y: e.swap(Image.new("F", (9, 9)), y, ["Bangs"]), "mode F: has 32-bit pixels"),
+        (lambda e, x, y: e.edit(x, 1, np.zeros((1, 1, 3))), "path of a file; received int"),
         (lambda e, x, y: e.swap(x, y, ["Beard"]), "Eyeglasses, Bangs, Smiling"),
         (lambda e, x, y: e.swap(x, y, "Bangs"), "must be a list"),
         (lambda e, x, y: e.swap(x, [y, y], ["Bangs"]), "2 exemplars for 1"),

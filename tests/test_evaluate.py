@@ -8,13 +8,14 @@ import os
 import shutil
 from dataclasses import dataclass
 
+import disk
 import numpy as np
 import pytest
 import tiny
 
 from elegant_tf.errors import UserError
 from elegant_tf.evaluation import evaluate as module
-from elegant_tf.evaluation.edits import DIRECTIONS
+from elegant_tf.evaluation.edits import DIRECTIONS, edit_all
 from elegant_tf.evaluation.evaluate import evaluate
 from elegant_tf.evaluation.metrics import combinations, style_fidelity
 from elegant_tf.evaluation.metrics.combinations import Combinations
@@ -26,10 +27,11 @@ from elegant_tf.evaluation.metrics.reconstruction import Reconstruction
 from elegant_tf.evaluation.metrics.scores import Scores
 from elegant_tf.evaluation.metrics.style_fidelity import StyleFidelity
 from elegant_tf.evaluation.monitor import Monitor
+from elegant_tf.evaluation.report.curves import read_curves
 from elegant_tf.evaluation.report.tables import Table
 from elegant_tf.images import read_image
 from elegant_tf.rundir import read_config, write_config
-from elegant_tf.runs import load_generator
+from elegant_tf.runs import load_generator, pack
 from elegant_tf.synthetic import write_celeba
 from elegant_tf.training.trainer import Trainer
 
@@ -175,6 +177,87 @@ def test_the_monitor_scores_drawn_faces(tiny_run):
     numbers = Monitor(read_config(tiny_run))(load_generator(tiny_run)[0])
     assert set(numbers) == {"realised", "leak", "reconstruction_psnr"}
     assert all(np.isfinite(value) for value in numbers.values())
+
+
+@pytest.mark.parametrize(
+    ("cut", "expected"),
+    [("last", None), ("first", "line 1: is not JSON .*: remove this line"), ("numbers", "line 2: is not a row of")],
+)
+def test_a_cut_line_of_earlier_measurements(tmp_path, cut, expected):
+    whole = ['{"step": 2, "moved": 0.5}', '{"step": 4, "moved": 0.25}']
+    lines = {"last": [*whole, whole[0][:9]], "first": [whole[0][:9], *whole], "numbers": [whole[0], "[4]", whole[1]]}
+    write_config(tiny.config(), tmp_path)
+    (tmp_path / "evaluations.jsonl").write_text("\n".join(lines[cut]))
+    if expected:
+        with pytest.raises(UserError, match=rf"evaluations.jsonl, {expected}"):
+            read_curves(tmp_path)
+    else:
+        assert read_curves(tmp_path) == [{"step": 2, "moved": 0.5}, {"step": 4, "moved": 0.25}]
+
+
+@pytest.fixture
+def few_metrics(monkeypatch):
+    monkeypatch.setattr(module, "METRICS", [Reconstruction])
+
+
+def test_data_in_another_place(photos_run, tmp_path, few_metrics):
+    """Of a run whose data moved, and of a packed one, which knows no place."""
+    data = shutil.copytree(photos_run.parent / "data", tmp_path / "elsewhere")
+    moved = shutil.copytree(photos_run, tmp_path / "moved")
+    write_config(read_config(moved).replace(data_dir=str(tmp_path / "gone")), moved)
+    pack(photos_run, tmp_path / "packed")
+    with pytest.raises(UserError, match=r"gone: .*give --data, --data_dir and --labels_file"):
+        evaluate(moved)
+    for run, given in ((moved, {}), (tmp_path / "packed", {"data": "celeba"})):
+        report = evaluate(run, data_dir=data, **given)
+        values = saved(report)["settings"]
+        assert values["evaluated_on"] == values["data_dir"] == str(data)
+    names = [f"{number:06d}.jpg" for number in range(1, 301)]
+    rows = [f"{name},{number % 2},{number // 2 % 2},test" for number, name in enumerate(names)]
+    (data / "labels.csv").write_text("\n".join(["file,Eyeglasses,Smiling,split", *rows]))
+    (data / "img_align_celeba" / "labels.csv").symlink_to(data / "labels.csv")
+    given = {"data_dir": data / "img_align_celeba", "labels_file": data / "labels.csv"}
+    assert saved(evaluate(moved, data="folder", **given))["settings"]["data"] == "folder"
+    with pytest.raises(UserError, match="--data_dir=: must be the directory"):
+        evaluate(moved, data="folder")
+
+
+def test_a_damaged_image_does_not_end_an_evaluation(photos_run, tmp_path, few_metrics, caplog):
+    data = shutil.copytree(photos_run.parent / "data", tmp_path / "data")
+    (data / "img_align_celeba" / "000010.jpg").write_bytes(b"")  # the tenth, twentieth, … are the test split
+    evaluate(photos_run, data_dir=data, out=tmp_path / "out", count=100)
+    assert "000010.jpg: is empty" in caplog.text
+    (data / "img_align_celeba" / "000020.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match="too many bad images"):
+        evaluate(photos_run, data_dir=data, out=tmp_path / "out", count=100)
+
+
+def test_a_disk_that_fills_up_loses_no_measurement(photos_run, tmp_path, few_metrics, monkeypatch):
+    older = evaluate(photos_run, out=tmp_path, count=1)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with disk.filling() as fill:
+        monkeypatch.setattr(module, "edit_all", lambda editor, edits: (edit_all(editor, edits), fill())[0])
+        with pytest.raises(UserError, match=r"(?s)cannot be written: File too large. What was measured:.*PSNR"):
+            evaluate(photos_run, out=tmp_path, count=2)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert older.json_path in before
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"count": 0}, "--count=0: must be 1 or more"),
+        ({"out": "file"}, "--out=.*file: cannot be written: Not a directory"),
+        ({"out": "file/out"}, "--out=.*out: cannot be written in .*file: Not a directory"),
+        ({"data_dir": "nowhere"}, "--data_dir=.*nowhere: no such directory"),
+    ],
+)
+def test_mistakes_are_known_before_the_work(photos_run, tmp_path, monkeypatch, options, expected):
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module, "edit_all", pytest.fail)
+    with pytest.raises(UserError, match=expected):
+        evaluate(photos_run, **options)
 
 
 def test_mistakes(photos_run, tmp_path):

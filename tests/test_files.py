@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 
+import disk
 import pytest
 
 from elegant_tf.errors import UserError
-from elegant_tf.files import atomic_directory, atomic_file, write_json
+from elegant_tf.files import (
+    atomic_directory,
+    atomic_file,
+    check_writable,
+    read_json_lines,
+    remove_parts,
+    write_json,
+)
 
 both = pytest.mark.parametrize("atomic", [atomic_file, atomic_directory])
 
@@ -77,3 +86,49 @@ def test_json_is_indented_utf8(tmp_path):
     text = (tmp_path / "new" / "a.json").read_text("utf-8")
     assert json.loads(text) == {"ü": [1]}
     assert text == '{\n "ü": [\n  1\n ]\n}\n'
+
+
+def test_json_keeps_names_that_are_not_utf8(tmp_path):
+    name = os.fsdecode(b"caf\xe9.jpg")
+    write_json(tmp_path / "a.json", [name])
+    assert json.loads((tmp_path / "a.json").read_text("utf-8")) == [name]
+
+
+def test_a_mistake_inside_a_directory_names_its_place_to_be(tmp_path):
+    def fail():
+        with atomic_directory(tmp_path / "new") as aside:
+            fill(aside, "text")
+            write_json(aside / "inner" / "a", 1)
+
+    with pytest.raises(UserError, match=rf"^{tmp_path}/new/inner/a: cannot be written: "):
+        fail()
+
+
+@pytest.mark.parametrize("place", ["there", "deep/new"])
+def test_a_place_is_tried_without_a_trace(tmp_path, place):
+    (tmp_path / "there").mkdir()
+    check_writable(tmp_path / place)
+    with disk.full(), pytest.raises(UserError, match=rf"--run_dir={tmp_path}/{place}: cannot be written.*: File too"):
+        check_writable(tmp_path / place, "run_dir")
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
+def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path):
+    for name in (f".{'0a' * 16}.part", ".mine.part", "part"):
+        (tmp_path / name).touch()
+    remove_parts(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".mine.part", "part"]
+
+
+@pytest.mark.parametrize("last", ["", '{"step": ', "\0\0\0", "\udcff"])
+def test_a_last_line_that_was_cut_short_is_passed_over(tmp_path, last):
+    (tmp_path / "a").write_text(f'{{"step": 1}}\n[2]\n{last}', "utf-8", "surrogateescape")
+    assert read_json_lines(tmp_path / "a") == [{"step": 1}, [2]]
+
+
+def test_other_lines_that_are_no_json_are_named(tmp_path):
+    (tmp_path / "a").write_text("1\n{2\n3\n")
+    with pytest.raises(UserError, match="a, line 2: is not JSON"):
+        read_json_lines(tmp_path / "a")
+    with pytest.raises(UserError, match=f"{tmp_path}: cannot be read: Is a directory"):
+        read_json_lines(tmp_path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -18,10 +20,12 @@ from elegant_tf.images import (
     MAX_PIXELS,
     check_written_size,
     grid,
+    lacks_end,
     read_image,
     resize,
     to_float,
     to_uint8,
+    upright_size,
     write_image,
 )
 
@@ -212,9 +216,64 @@ def test_truncated_files(tmp_path, extension, share):
     noise = np.random.default_rng(0).integers(0, 256, (50, 50, 3), np.uint8)
     path = save(noise, tmp_path / f"cut.{extension}")
     content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * share)])
+    path.write_bytes(content[: int(len(content) * share * (0.7 if extension == "jpg" else 1))])
     with pytest.raises(UserError, match="cut"):
         read_image(path)
+
+
+@pytest.mark.parametrize("missing", [1, 2, 10, 300])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
+def test_a_jpeg_without_its_last_bytes_is_read_as_viewers_do(tmp_path, missing, options):
+    noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
+    path = save(noise, tmp_path / "cut.jpg", quality=90, **options)
+    whole = read_image(path)
+    assert not lacks_end(path)
+    path.write_bytes(path.read_bytes()[:-missing])
+    assert lacks_end(path)
+    image = read_image(path)
+    assert image.shape == whole.shape
+    if not options.get("progressive"):
+        assert (image[:64] == whole[:64]).all()
+
+
+def test_a_jpeg_that_lacks_much_is_refused(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
+    path = save(noise, tmp_path / "half.jpg")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(UserError, match=r"half.jpg: is truncated: it lacks \d+ of its 96 rows"):
+        read_image(path)
+
+
+def test_bytes_behind_the_end_of_a_jpeg_do_not_matter(tmp_path, quarters):
+    path = save(quarters, tmp_path / "a.jpg")
+    path.write_bytes(path.read_bytes() + b"a video")
+    assert_quarters(read_image(path), quarters)
+    assert not lacks_end(path)
+
+
+def test_a_photo_of_108_megapixels(tmp_path):
+    path = tmp_path / "phone.jpg"
+    Image.new("L", (12_000, 9_000), 90).save(path)
+    process = subprocess.run([sys.executable, "-c", LARGE, path], capture_output=True, text=True, timeout=60)
+    assert (process.stdout, process.stderr) == ("(9000, 12000, 3) 90\n", "")
+
+
+LARGE = """
+import sys
+from elegant_tf.images import read_image
+image = read_image(sys.argv[1])
+print(image.shape, image[-1, -1, -1])
+"""
+
+
+@pytest.mark.parametrize(("orientation", "size"), [(1, (60, 40)), (6, (40, 60))])
+def test_sizes_from_headers(tmp_path, quarters, orientation, size):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(quarters, tmp_path / "a.jpg", exif=exif)
+    assert upright_size(path) == size == read_image(path).shape[1::-1]
+    path.write_text("no image")
+    assert upright_size(path) is None
 
 
 def test_missing_file_directory_and_pipe(tmp_path):

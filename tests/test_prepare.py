@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import dirty
+import disk
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -187,8 +188,10 @@ def test_landmarks_of_another_variant_are_reported(celeba, tmp_path):
     rows = [line.split() for line in lines[2:]]
     rows = [" ".join([row[0], *(str(int(word) + 300) for word in row[1:])]) for row in rows]
     (root / "list_landmarks_align_celeba.txt").write_text("\n".join([*lines[:2], *rows]))
-    with pytest.raises(UserError, match=r"no image is left of 24:\n.*000001.jpg: .*another variant"):
+    with pytest.raises(UserError, match=r"landmarks lie outside most images.*another variant"):
         prepare(open_celeba(root), tmp_path / "out", Settings(SIZE))
+    (root / "list_landmarks_align_celeba.txt").write_text("\n".join(lines))
+    assert prepare(open_celeba(root), tmp_path / "out", Settings(SIZE))["images"] == COUNT
 
 
 def test_without_landmarks(celeba, tmp_path):
@@ -257,6 +260,77 @@ def test_a_run_that_an_older_version_began_continues(records, celeba, tmp_path):
     assert {name.replace("pictures", "images") for name in contents(out)} == contents(records).keys()
 
 
+@pytest.fixture
+def unread(celeba):
+    """The collection, and a list of the rows that are read from now on."""
+    collection, rows = open_celeba(celeba), []
+    read = collection.read
+    object.__setattr__(collection, "read", lambda row: rows.append(row) or read(row))
+    return collection, rows
+
+
+PNG = Settings(SIZE, encoding="png", shard_images=10)
+
+
+def test_a_finished_one_is_left_as_it_is(records, unread, capsys):
+    before = {path: path.stat().st_ino for path in records.glob("images-*")}
+    assert prepare(unread[0], records, PNG) == json.loads((records / "manifest.json").read_text())
+    assert not unread[1]
+    assert {path: path.stat().st_ino for path in records.glob("images-*")} == before
+    assert "24 of 24 images are finished already" in capsys.readouterr().err
+
+
+def test_a_disk_without_room_is_noticed_before_the_work(unread, tmp_path):
+    with disk.full(), pytest.raises(UserError, match=r"--out=.*out: cannot be written in .*: File too large"):
+        prepare(unread[0], tmp_path / "out", PNG)
+    assert not unread[1]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_fills_up_keeps_what_is_finished(records, celeba, tmp_path):
+    collection, out = open_celeba(celeba), tmp_path / "out"
+    read = collection.read
+    said = r"00001-of-00003.tfrecord: cannot be written: File too large. 10 of 24 images are finished, and the same"
+    with disk.filling() as fill:
+        object.__setattr__(collection, "read", lambda row: (row == 15 and fill(), read(row))[1])
+        with pytest.raises(UserError, match=said):
+            prepare(collection, out, PNG, workers=1)
+    assert not list(out.glob(".*"))
+    prepare(open_celeba(celeba), out, PNG)
+    assert contents(out) == contents(records)
+
+
+@pytest.mark.parametrize("name", ["images-00001-of-00003.npz", "images-00001-of-00003.tfrecord", "manifest.json"])
+def test_a_file_that_a_crash_emptied_is_written_again(records, unread, tmp_path, name):
+    out = shutil.copytree(records, tmp_path / "out")
+    (out / name).write_bytes(bytes(3))
+    (out / f".{'0' * 32}.part").write_bytes(b"left by a kill")
+    prepare(unread[0], out, PNG)
+    assert sorted(unread[1]) == ([] if name == "manifest.json" else list(range(10, 20)))
+    assert contents(out) == contents(records)
+
+
+def test_what_a_kill_left_first_is_no_ones(celeba, tmp_path):
+    (tmp_path / f".{'0' * 32}.part").touch()
+    prepare(open_celeba(celeba), tmp_path, PNG)
+
+
+def test_images_that_were_mended_or_changed_are_taken_in(tmp_path):
+    root, good, bad = table_folder(tmp_path)
+    settings, out = Settings(32, "crop", shard_images=4), tmp_path / "out"
+    prepare(open_table_folder(root), out, settings)
+    untouched = [path.stat().st_ino for path in sorted(out.glob("images-00003-*"))]
+    shutil.copy(root / good[0], root / bad[0])  # mended; it is in shard 2
+    shutil.copy(root / good[1], root / good[2])  # changed
+    table = (root / "labels.csv").read_text()
+    (root / "labels.csv").write_text(table.replace('"turned.jpg",1', '"turned.jpg",0'))
+    manifest = prepare(open_table_folder(root), out, settings)
+    assert [entry["file"] for entry in manifest["dropped"]] == bad[1:]
+    assert [path.stat().st_ino for path in sorted(out.glob("images-00003-*"))] == untouched
+    prepare(open_table_folder(root), tmp_path / "anew", settings)
+    assert contents(out) == contents(tmp_path / "anew")
+
+
 KILLED = """
 import sys
 from elegant_tf.data.celeba_layout import open_celeba
@@ -290,11 +364,11 @@ def test_a_killed_run_leaves_no_bad_shard(celeba, tmp_path):
 
 def test_other_settings_or_input_are_refused(records, celeba, tmp_path):
     collection = open_celeba(celeba)
-    with pytest.raises(UserError, match="holds records with another image_size"):
+    with pytest.raises(UserError, match=r"holds other records: image_size \(there 64, now 32\)"):
         prepare(collection, records, Settings(32, encoding="png", shard_images=10))
     other = tmp_path / "other"
     write_celeba(other, 4, 48, 1, counterfactuals=0)
-    with pytest.raises(UserError, match="holds records with another source"):
+    with pytest.raises(UserError, match=r"holds other records: images \(there 24, now 4\)"):
         prepare(open_celeba(other), records, Settings(SIZE, encoding="png", shard_images=10))
     with pytest.raises(UserError, match="already exists"):
         prepare(collection, celeba, Settings(SIZE))

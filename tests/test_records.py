@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import commands
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -176,3 +177,25 @@ def test_records_of_older_versions_still_open(records):
     manifest = records / "manifest.json"
     manifest.write_text(manifest.read_text().replace("images-0", "pictures-0"))
     assert read(records).load(5).shape == (SIZE, SIZE, 3)
+
+
+FEW_DESCRIPTORS = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+from elegant_tf.config import DataConfig
+from elegant_tf.data.pairs import pair_dataset
+from elegant_tf.data.preparation import Settings
+from elegant_tf.data.prepare import prepare
+from elegant_tf.data.sampler import PairSampler
+from elegant_tf.data.table_folder import open_table_folder
+from elegant_tf.sources import open_source
+folder, out = sys.argv[1:]
+assert len(prepare(open_table_folder(folder), out, Settings(32, "crop", shard_images=1))["shards"]) == 120
+source = open_source(DataConfig(kind="records", data_dir=out), ["Striped"], 32)
+next(iter(pair_dataset(source, PairSampler(source.labels, 60, "round_robin", 0))))
+"""
+
+
+def test_many_shards_and_few_file_descriptors(folder, tmp_path):
+    done = commands.run(["-c", FEW_DESCRIPTORS, str(folder), str(tmp_path / "records")])
+    assert done.returncode == 0, done.stderr

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import socket
 import ssl
 import sys
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from image_files import assert_close, decoded, encoded, faces_of_several_sizes
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
 
 from elegant_tf.errors import UserError
 from elegant_tf.images import BadImage, read_image
@@ -71,8 +72,77 @@ def test_versions_and_labels(server, protocol, fields):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("fields", [{"version": 5}, {"label": "canary"}, {"model": "other"}])
 def test_models_that_are_not_there(server, protocol, fields):
-    with pytest.raises(UserError, match="Servable not found"):
+    named = re.escape(str(Endpoint(getattr(server, protocol), **{"model": "elegant", **fields})))
+    with pytest.raises(UserError, match=rf"^{named}: is not served: .*Servable not found.*; check --model, --version"):
         _ = client(server, protocol, **fields).metadata
+
+
+OTHER_MODELS = {
+    "signature": ({}, "signature.*'metadata'.* not found"),
+    "text": ({"json": ["hello"]}, "its metadata are not a JSON object"),
+    "list": ({"json": ["[1]"]}, "its metadata are not a JSON object"),
+    "number": ({"json": [1.0]}, "its metadata are not a JSON object"),
+    "fields": ({"json": ['{"attributes": ["Bangs"]}']}, "its metadata have no 'block_bounds'"),
+    "bounds": ({"json": ['{"attributes": ["Bangs"], "block_bounds": [0]}']}, "do not fit together"),
+    "output": ({"a": [1.0], "b": [2.0]}, "expected the output 'json', found a, b"),
+}
+
+
+@pytest.fixture(scope="module", params=OTHER_MODELS)
+def other(request, server, tmp_path_factory):
+    """A server of another model, and what is to be said of it."""
+    from model_server import ModelServer, ServedModel
+
+    outputs, message = OTHER_MODELS[request.param]
+    folder = tmp_path_factory.mktemp("other")
+    save_model(folder / "1", {"metadata": (["id"], outputs)} if outputs else {"double": (["id"], {"x": [1.0]})})
+    with ModelServer(ServedModel(folder, "other")) as running:
+        yield running, message
+
+
+def save_model(path, signatures):
+    """A SavedModel with signatures that answer constants; their inputs by name, "id" an integer, others text."""
+    import tensorflow as tf
+
+    def answering(inputs, outputs):
+        specs = [tf.TensorSpec([None], tf.int32 if name == "id" else tf.string, name) for name in inputs]
+        if "weights" in inputs:
+            specs[inputs.index("weights")] = tf.TensorSpec([None, None], tf.float32, "weights")
+        constants = {name: tf.constant(value) for name, value in outputs.items()}
+        return tf.function(lambda *_: {name: tf.identity(value) for name, value in constants.items()}, specs)
+
+    module = tf.Module()
+    saved = {name: answering(*signature) for name, signature in signatures.items()}
+    tf.saved_model.save(module, str(path), {name: made.get_concrete_function() for name, made in saved.items()})
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_another_model_is_named(other, protocol):
+    running, message = other
+    with pytest.raises(UserError, match=message) as caught:
+        client(running, protocol, model="other").edit([b""], [b""], ["Bangs"])
+    said = str(caught.value)
+    assert said.startswith(f"{getattr(running, protocol)}: model 'other': expected the signature 'metadata' of a model")
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_answers_that_do_not_fit_the_metadata(server, tmp_path, protocol):
+    from model_server import ModelServer, ServedModel
+
+    described = json.dumps({"attributes": ["Bangs", "Smiling"], "block_bounds": [0, 4, 8]})
+    signatures = {
+        "metadata": (["id"], {"json": [described]}),
+        "serving_default": (["image", "exemplar", "weights"], {"edited_bytes": [0.5]}),
+        "encode": (["image"], {"code": np.zeros((2, 1, 1, 6), np.float32)}),
+    }
+    save_model(tmp_path / "1", signatures)
+    with ModelServer(ServedModel(tmp_path, "other")) as running:
+        asked = client(running, protocol, model="other")
+        with pytest.raises(UserError, match=r"model 'other': expected encoded images \[1\], found float32 \[1\]"):
+            asked.edit([b"a"], [b"b"], ["Bangs"])
+        with pytest.raises(UserError, match=r"expected codes \[2, h, w, 8\], found float32 \[2, 1, 1, 6\]"):
+            asked.edit([b"a"], [b"b", b"c"], ["Bangs", "Smiling"])
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -269,12 +339,25 @@ def test_images_are_sent_as_servers_decode_them(tmp_path):
     face.save(tmp_path / "broken exif.jpg", exif=b"Exif\0\0MM\0*\xff\xff")
     transparent.save(tmp_path / "transparent.png")
     face.save(tmp_path / "face.tiff")
+    face.save(tmp_path / "rotated.png", exif=orientation(3))
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "plain.jpg").read_bytes()[:-20])
     for name in ("plain.jpg", "upright.jpg", "broken exif.jpg"):
         assert image_bytes(tmp_path / name) == (tmp_path / name).read_bytes()
-    for name in ("rotated.jpg", "transparent.png", "face.tiff"):
+    for name in ("rotated.jpg", "rotated.png", "cut.jpg", "transparent.png", "face.tiff"):
         data = image_bytes(tmp_path / name)
         assert data[:4] == b"\x89PNG"
         assert np.array_equal(decoded(data), read_image(tmp_path / name))
     (tmp_path / "bad.png").write_bytes(b"\x89PNG")
     with pytest.raises(BadImage, match=r"bad\.png"):
         image_bytes(tmp_path / "bad.png")
+
+
+@pytest.mark.parametrize(("name", "number"), [("plain.jpg", 1), ("rotated.jpg", 6), ("face.tiff", 1)])
+def test_images_are_decoded_once(tmp_path, monkeypatch, name, number):
+    Image.fromarray(FACES[2]).save(tmp_path / name, exif=orientation(number))
+    decoded_files, prepare = [], ImageFile.ImageFile.load_prepare
+    monkeypatch.setattr(
+        ImageFile.ImageFile, "load_prepare", lambda image: decoded_files.append(image) or prepare(image)
+    )
+    image_bytes(tmp_path / name)
+    assert len(decoded_files) == 1

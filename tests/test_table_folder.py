@@ -10,7 +10,8 @@ from PIL import Image
 
 from elegant_tf.data.collection import CollectionSource
 from elegant_tf.data.landmarks import COLUMNS
-from elegant_tf.data.table_folder import open_table_folder, read_table
+from elegant_tf.data.table_folder import open_table_folder
+from elegant_tf.data.tables import read_table
 from elegant_tf.errors import UserError
 
 FILES = ("a.png", "b.png", "sub/c.png", "d, e.png")
@@ -85,6 +86,35 @@ def test_a_table_elsewhere(folder, tmp_path):
     assert open_table_folder(folder, tmp_path / "mine.csv").table.files == FILES
 
 
+def test_a_table_beside_the_images_or_as_given(folder, tmp_path, monkeypatch):
+    write(folder, PLAIN, "mine.csv")
+    write(folder, PLAIN.replace("Fat", "Slim"), "other.csv")
+    monkeypatch.chdir(tmp_path)
+    assert open_table_folder(folder, "mine.csv").table.names == ("Striped", "Fat")
+    write(tmp_path, PLAIN.replace("Fat", "Old"), "mine.csv")
+    assert open_table_folder(folder, "mine.csv").table.names == ("Striped", "Old")
+    with pytest.raises(UserError, match=r"--labels_file=none.csv: no such file, here or in .*mes animaux"):
+        open_table_folder(folder, "none.csv")
+
+
+def test_hidden_tables_are_not_tables(folder):
+    for name in ("._labels.csv", "~$labels.csv", ".labels.csv"):
+        write(folder, "binary", name)
+    assert open_table_folder(write(folder, PLAIN)).table.files == FILES
+
+
+def test_a_file_named_twice_in_different_ways(folder):
+    with pytest.raises(UserError, match=r"line 3: 'sub/c.png' was already on line 2"):
+        open_table_folder(write(folder, "file,Fat\nsub/c.png,1\nsub/../sub//c.png,1\n"))
+
+
+def test_landmarks_that_are_no_numbers_do_not_stop_training(folder):
+    rows = [f'"{file}",1,' + ",".join("0123456?89") for file in FILES]
+    collection = open_table_folder(write(folder, "\n".join(["file,Fat," + ",".join(COLUMNS), *rows])))
+    assert collection.landmarks is None
+    assert "line 2: leftmouth_y is '?'" in collection.landmarks_problem
+
+
 def test_missing_images_and_rows_are_named(folder):
     write(folder, PLAIN.replace("b.png", "gone.png"))
     collection = open_table_folder(folder)
@@ -107,16 +137,17 @@ def test_links_in_circles_are_not_followed(folder):
         ("", "is empty"),
         ("file,Fat\n", "has no rows"),
         ("file,Fat,Fat\na.png,1,0\n", "line 1: expected names of columns, each once"),
-        ("file,Fat,\na.png,1,0\n", "line 1: expected names"),
+        (",,\na.png,1,0\n", "line 1: expected names"),
+        ("file,File,Fat\na.png,a.png,0\n", "line 1: names two columns 'file'"),
         ("file,Fat\na.png,1\nb.png,1,0\n", "line 3: has 3 values, the header 2"),
         ("file,Fat\na.png,1\nd, e.png,0\n", "line 3: has 3 values, the header 2; a name with a comma needs quotes"),
         ("file,Fat\na.png,1\nb.png\n", "line 3: has 1 values"),
         ("file,Fat\na.png,1\nb.png,0\na.png,0\n", "line 4: 'a.png' was already on line 2"),
         ("file,Fat\na.png,1\n,0\n", "line 3: names no file"),
-        ("file,Fat\na.png,1\nb.png,0\nsub/c.png,2\n", "line 4: Fat is '2'"),
+        ("file,Fat\na.png,1\nb.png,0\nsub/c.png,2\n", "line 4: Fat is '2'; expected 1 or 0, 1 or -1, yes or no"),
         ("file,Fat\na.png,1\nb.png,0\nsub/c.png,\n", "line 4: Fat is ''"),
         ("file,Fat\na.png,-1\nb.png,0\nsub/c.png,1\n", "line 3: Fat has 0 where other lines have -1"),
-        ("file,weight\na.png,12\nb.png,13\n", "no column of 0 and 1"),
+        ("file,weight\na.png,12\nb.png,13\n", "no column of labels (1 or 0"),
         ("file,Fat,split\na.png,1,train\nb.png,0,exam\n", "line 3: split is 'exam'"),
         ('file,Fat\n"a.png,1\n', "line"),
     ],

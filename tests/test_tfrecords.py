@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 
 import pytest
 import tensorflow as tf
@@ -43,3 +44,14 @@ def test_missing_files_are_named(tmp_path):
 def test_checksum(tmp_path):
     (tmp_path / "a").write_bytes(b"x" * 3_000_000)
     assert file_sha256(tmp_path / "a") == hashlib.sha256(b"x" * 3_000_000).hexdigest()
+
+
+def test_files_beyond_those_that_stay_open_are_read_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("resource.getrlimit", lambda _: (8, 8))
+    paths = [tmp_path / str(number) for number in range(5)]
+    for number, path in enumerate(paths):
+        path.write_bytes(b"%d" % number)
+    before = len(os.listdir("/dev/fd"))
+    reader = ByteReader(paths)
+    assert len(os.listdir("/dev/fd")) == before + 2
+    assert [reader.read(number, 0, 9) for number in range(5)] == [b"0", b"1", b"2", b"3", b"4"]

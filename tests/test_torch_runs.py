@@ -92,7 +92,7 @@ def test_the_plain_program_is_the_authors():
             assert losses[name] == pytest.approx(float(golden[f"adam03_f64_u0/{name}"]), rel=1e-12)
 
 
-@pytest.mark.parametrize(("size", "width", "count"), [(32, 4, 3), (128, 64, 2), (96, 16, 5), (64, 8, 1), (160, 12, 7)])
+@pytest.mark.parametrize(("size", "width", "count"), [(128, 64, 2), (96, 16, 5), (64, 8, 1)])
 def test_an_imported_run_swaps_as_theirs_does(tmp_path, size, width, count):
     program = plain(count, size, width, scale=6.0)
     names = tuple(f"attribute {index}" for index in range(count))
@@ -127,7 +127,7 @@ def test_forward_at_128_pixels(tmp_path):
         np.testing.assert_allclose(made[name], value.numpy(), rtol=0, atol=1e-4, err_msg=name)
 
 
-@pytest.mark.parametrize(("size", "width", "count"), [(32, 4, 3), (96, 8, 5), (160, 4, 2)])
+@pytest.mark.parametrize(("size", "width", "count"), [(32, 4, 3), (96, 8, 5)])
 def test_an_imported_run_trains_on_as_theirs_does(tmp_path, size, width, count):
     program = plain(count, size, width)
     setup = config([f"attribute {index}" for index in range(count)], size, width)

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import signal
-import threading
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,10 +15,13 @@ import tiny
 from elegant_tf.errors import UserError
 from elegant_tf.images import read_image
 from elegant_tf.rundir import CHECKPOINT_DIR, CONFIG_FILE, read_config
+from elegant_tf.runlock import locked
 from elegant_tf.runs import load_generator, pack
 from elegant_tf.training import trainer as trainer_module
 from elegant_tf.training.summary import METRICS_FILE
 from elegant_tf.training.trainer import Trainer, check_run_dir
+
+pytestmark = pytest.mark.usefixtures("plain_graphs")
 
 
 def train(run_dir, **overrides):
@@ -134,29 +137,54 @@ def test_time_limit_saves_and_stops(tmp_path):
     assert checkpoints(tmp_path) == [f"step-{trainer.step}"]
 
 
-def test_a_signal_saves_and_stops(tmp_path):
-    trainer = Trainer(tiny.config(steps=100_000, checkpoint_every=100_000), tmp_path)
-    handlers = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+@pytest.mark.parametrize("numbers", [[signal.SIGINT], [signal.SIGHUP, signal.SIGHUP]])
+def test_a_signal_saves_and_stops(tmp_path, numbers):
+    """SIGHUP comes twice when a terminal is closed: from the system and from the shell."""
+    handlers = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
-    def send_when_training():
-        metrics = tmp_path / METRICS_FILE
-        while not (metrics.exists() and metrics.stat().st_size):
-            if stop.wait(0.05):
-                return
-        os.kill(os.getpid(), signal.SIGINT)
+    def interrupt(generator):
+        for number in numbers:
+            signal.raise_signal(number)
+        return {}
 
-    stop = threading.Event()
-    sender = threading.Thread(target=send_when_training)
-    sender.start()
-    try:
-        trainer.train()
-    finally:
-        stop.set()
-        sender.join()
+    trainer = Trainer(tiny.config(steps=100_000, checkpoint_every=100_000, evaluate_every=1), tmp_path, interrupt)
+    trainer.train()
     assert trainer.interrupted
-    assert 0 < trainer.step < 100_000
-    assert checkpoints(tmp_path) == [f"step-{trainer.step}"]
+    assert trainer.step == 1
+    assert checkpoints(tmp_path) == ["step-1"]
     assert {one: signal.getsignal(one) for one in handlers} == handlers
+
+
+def test_an_ignored_hangup_stays_ignored(tmp_path):
+    """As `nohup` asks."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        evaluator = lambda generator: {"ignored": signal.getsignal(signal.SIGHUP) == signal.SIG_IGN}  # noqa: E731
+        Trainer(tiny.config(steps=1, evaluate_every=1), tmp_path, evaluator).train()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert json.loads((tmp_path / "evaluations.jsonl").read_text("utf-8"))["ignored"] is True
+
+
+def test_what_cannot_be_written_is_named_with_what_is_saved(tmp_path):
+    def get_in_the_way(generator):
+        (tmp_path / METRICS_FILE).unlink()
+        (tmp_path / METRICS_FILE).mkdir()
+        return {}
+
+    trainer = Trainer(tiny.config(evaluate_every=2), tmp_path, get_in_the_way)
+    with pytest.raises(UserError, match=rf"{METRICS_FILE}: cannot be written: Is a directory\. The newest .*/step-2$"):
+        trainer.train()
+    assert checkpoints(tmp_path) == ["step-2"]
+
+
+def test_two_trainings_in_one_directory_are_refused(tmp_path):
+    trainer = Trainer(tiny.config(), tmp_path / "run")
+    with locked(tmp_path / "run"):
+        for begin in (trainer.train, lambda: Trainer(tiny.config(), tmp_path / "run")):
+            with pytest.raises(UserError, match=f"process {os.getpid()} on .* has been training there"):
+                begin()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_divergence_stops_and_leaves_the_last_checkpoint(tmp_path):
@@ -201,12 +229,41 @@ def test_directories_that_are_no_runs(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match="is a file"):
         check_run_dir(config, tmp_path / "file")
+    for name in ("file/new", "loop", "x" * 300, "ü\udcff"):
+        (tmp_path / "loop").unlink(missing_ok=True)
+        (tmp_path / "loop").symlink_to("loop")
+        with pytest.raises(UserError, match=r"must be a directory|Too many levels|too long|is not UTF-8"):
+            check_run_dir(config, tmp_path / name)
     (tmp_path / CHECKPOINT_DIR).mkdir()
     with pytest.raises(UserError, match="has checkpoints but no config"):
         check_run_dir(config, tmp_path)
     (tmp_path / CONFIG_FILE).write_text("{")
     with pytest.raises(UserError, match=r"config\.json: a configuration must be JSON"):
         check_run_dir(config, tmp_path)
+
+
+@pytest.mark.parametrize("folder", [CHECKPOINT_DIR, "summaries", "samples"])
+@pytest.mark.parametrize("put", [Path.touch, lambda path: path.symlink_to("nowhere")])
+def test_something_in_the_place_of_a_folder_is_noticed_before_training(tmp_path, folder, put):
+    put(tmp_path / folder)
+    with pytest.raises(UserError, match=f"{tmp_path}/{folder}: must be a directory"):
+        check_run_dir(tiny.config(), tmp_path)
+
+
+@pytest.mark.parametrize("file", [METRICS_FILE, "evaluations.jsonl", "train.log"])
+def test_a_folder_in_the_place_of_a_file_is_noticed_before_training(tmp_path, file):
+    (tmp_path / file).mkdir()
+    with pytest.raises(UserError, match=f"{tmp_path}/{file}: must be a file"):
+        check_run_dir(tiny.config(), tmp_path)
+
+
+@pytest.mark.parametrize("place", [".", CHECKPOINT_DIR, METRICS_FILE])
+def test_what_may_not_be_written_is_noticed_before_training(tmp_path, monkeypatch, place):
+    (tmp_path / CHECKPOINT_DIR).mkdir()
+    (tmp_path / METRICS_FILE).touch()
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / place)  # root may write anywhere
+    with pytest.raises(UserError, match=f"{tmp_path / place}: cannot be read and written"):
+        check_run_dir(tiny.config(), tmp_path)
 
 
 def test_nothing_is_written_before_training(tmp_path):

@@ -11,6 +11,8 @@ from elegant_tf.losses.reconstruction import Residual
 from elegant_tf.training.build import make_learner
 from elegant_tf.training.update import choose_exchanged, generate
 
+pytestmark = pytest.mark.usefixtures("plain_graphs")
+
 
 def make(**overrides):
     config = tiny.config(**overrides)

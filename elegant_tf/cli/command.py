@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 USER_ERROR_STATUS = 2
 INTERRUPTED_STATUS = 130
+CLOSED_PIPE_STATUS = 141
 
 
 class Command(NamedTuple):
@@ -24,7 +25,9 @@ class Command(NamedTuple):
     run: Callable[[argparse.Namespace], int | None]
 
 
-def add_parser(commands: argparse._SubParsersAction, name: str, summary: str, help: str) -> argparse.ArgumentParser:
+def add_parser(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, help: str
+) -> argparse.ArgumentParser:
     """Adds the parser of a command; its arguments are the fields of `Command`."""
     description, _, examples = help.partition("\n\nexample")
     return commands.add_parser(

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from elegant_tf.cli.command import Command
-from elegant_tf.cli.options import add_number, add_source, names
+from elegant_tf.cli.options import add_number, add_path, add_source, names
 from elegant_tf.cli.tensorflow import prepare_tensorflow
-from elegant_tf.config import DataConfig, ModelConfig
+from elegant_tf.config import MOST_PAIRS, DataConfig, ModelConfig
 from elegant_tf.data.parallel import cpus
 from elegant_tf.errors import UserError
-from elegant_tf.images import check_output, write_image
+from elegant_tf.images import LARGEST, check_output, write_image
 from elegant_tf.sources import DATA, open_collection, open_source
 
 HELP = """\
@@ -39,15 +39,27 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add_source(parser, list(DATA))
     what = "attributes to train, separated by commas (default: all)"
     parser.add_argument("--attributes", type=names, default=[], metavar="A,B", help=what)
-    add_number(parser, "--image_size", ModelConfig.image_size, "side in pixels of the training images")
-    add_number(parser, "--batch_size", DataConfig.batch_size, "pairs of images per update of the training")
-    parser.add_argument(
-        "--most", type=int, default=0, metavar="N", help="maximum number of images to read (default all)"
+    add_number(
+        parser,
+        "--image_size",
+        ModelConfig.image_size,
+        "side in pixels of the training images",
+        at_least=1,
+        at_most=LARGEST,
     )
-    what = "images per second that training consumes, from its log; a slower pipeline is an error"
-    parser.add_argument("--needed", type=float, default=0.0, metavar="RATE", help=what)
+    add_number(
+        parser,
+        "--batch_size",
+        DataConfig.batch_size,
+        "pairs of images per update of the training",
+        at_least=1,
+        at_most=MOST_PAIRS,
+    )
+    add_number(parser, "--most", 0, "maximum number of images to read (default all)", at_least=0)
+    what = "images per second that training consumes, from its log; a slower pipeline is an error (default any)"
+    add_number(parser, "--needed", 0.0, what, at_least=0, kind=float, metavar="RATE")
     what = "PNG file to write: the correlation of attributes"
-    parser.add_argument("--heat_map", default="", metavar="FILE", help=what)
+    add_path(parser, "--heat_map", default="", metavar="FILE", help=what)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -55,7 +67,7 @@ def _run(options: argparse.Namespace) -> int:
     _check(options)
     prepare_tensorflow()
     from elegant_tf.data.correlation import draw_heat_map
-    from elegant_tf.data.doctor import examine, with_pipeline_speed
+    from elegant_tf.data.doctor import examine, with_pipeline_speed, with_refusal
 
     diagnosis = examine(
         open_collection(options.data, options.data_dir, options.labels_file),
@@ -66,9 +78,11 @@ def _run(options: argparse.Namespace) -> int:
         workers=cpus(),
     )
     try:
-        diagnosis = with_pipeline_speed(diagnosis, _pipeline_speed(options, list(diagnosis.attributes)), options.needed)
+        rate = _pipeline_speed(options, diagnosis.trained)
+        diagnosis = with_pipeline_speed(diagnosis, rate, options.needed)
     except UserError as error:
         print(f"the pipeline was not timed: {str(error).splitlines()[0]}", file=sys.stderr)
+        diagnosis = with_refusal(diagnosis, str(error))
     if options.heat_map:
         matrix = np.array(diagnosis.correlation, float)
         write_image(options.heat_map, draw_heat_map(matrix, list(diagnosis.attributes)), overwrite=True)

@@ -12,7 +12,7 @@ import numpy as np
 from elegant_tf.cli.command import Command
 from elegant_tf.cli.options import add_images, add_number, add_run, add_strength, files_of
 from elegant_tf.cli.tensorflow import prepare_tensorflow
-from elegant_tf.images import check_image_size, check_output, grid, read_image, resize, write_image
+from elegant_tf.images import check_image_size, check_output, check_sheet, grid, read_image, resize, write_image
 from elegant_tf.names import find_attributes
 from elegant_tf.rundir import read_model
 
@@ -43,9 +43,10 @@ example:
 """
 
 MATRIX = """\
-Interpolates in two directions. With one attribute and three exemplars, the image is in the top left corner and the
-exemplars are in the top right, bottom left and bottom right corners. With two attributes and two exemplars, the
-strength of the first attribute grows downwards and that of the second to the right.
+Interpolates in two directions from the reconstruction of the image, which is in the top left corner. With one attribute
+and three exemplars, the edits by the exemplars are in the top right, bottom left and bottom right corners. With two
+attributes and two exemplars, the strength of the first attribute grows downwards and that of the second to the
+right.
 
 examples:
   elegant-tf matrix --run runs/demo --input a.png --exemplar b.png c.png d.png \\
@@ -69,7 +70,7 @@ examples:
 def _add_options(parser: argparse.ArgumentParser, folders: bool = False) -> None:
     add_run(parser)
     add_images(parser, folders)
-    parser.add_argument("--image_size", type=int, metavar="S", help="side in pixels (default: the run's)")
+    add_number(parser, "--image_size", None, "side in pixels (default: the run's)", at_least=1, metavar="S")
 
 
 def _add_swap(parser: argparse.ArgumentParser) -> None:
@@ -79,13 +80,13 @@ def _add_swap(parser: argparse.ArgumentParser) -> None:
 
 def _add_linear(parser: argparse.ArgumentParser) -> None:
     _add_options(parser)
-    add_number(parser, "--steps", 5, "number of edited images in the strip")
+    add_number(parser, "--steps", 5, "number of edited images in the strip", at_least=1)
 
 
 def _add_matrix(parser: argparse.ArgumentParser) -> None:
     _add_options(parser)
-    add_number(parser, "--rows", 5, "number of rows, 1 or more")
-    add_number(parser, "--cols", 5, "number of columns, 1 or more")
+    add_number(parser, "--rows", 5, "number of rows", at_least=1)
+    add_number(parser, "--cols", 5, "number of columns", at_least=1)
 
 
 def _add_grid(parser: argparse.ArgumentParser) -> None:
@@ -99,7 +100,7 @@ def _swap(editor: Editor, inputs: _Images, exemplars: _Images, options: argparse
 
 def _linear(editor: Editor, inputs: _Images, exemplars: _Images, options: argparse.Namespace) -> np.ndarray:
     strip = editor.linear(inputs[0], exemplars, options.attributes, options.steps)
-    return grid([inputs[0], *strip], columns=len(strip) + 1)
+    return grid(np.stack([inputs[0], *strip]), columns=len(strip) + 1)
 
 
 def _matrix(editor: Editor, inputs: _Images, exemplars: _Images, options: argparse.Namespace) -> np.ndarray:
@@ -109,17 +110,48 @@ def _matrix(editor: Editor, inputs: _Images, exemplars: _Images, options: argpar
 def _grid(editor: Editor, inputs: _Images, exemplars: _Images, options: argparse.Namespace) -> np.ndarray:
     edited = editor.grid(inputs, exemplars, options.attributes, options.strength)
     head = [np.full_like(inputs[0], 255), *exemplars]
-    return grid([head, *([image, *row] for image, row in zip(inputs, edited, strict=True))])
+    return grid(np.stack([head, *([image, *row] for image, row in zip(inputs, edited, strict=True))]))
 
 
-def _run(options: argparse.Namespace, edit: Callable[..., np.ndarray], folders: bool = False) -> None:
-    """Checks everything that can be checked before TensorFlow is loaded, then edits."""
+def _swap_layout(options: argparse.Namespace, inputs: int, exemplars: int) -> tuple[int, int]:
+    return 1, 1
+
+
+def _linear_layout(options: argparse.Namespace, inputs: int, exemplars: int) -> tuple[int, int]:
+    return 1, options.steps + 1
+
+
+def _matrix_layout(options: argparse.Namespace, inputs: int, exemplars: int) -> tuple[int, int]:
+    return options.rows, options.cols
+
+
+def _grid_layout(options: argparse.Namespace, inputs: int, exemplars: int) -> tuple[int, int]:
+    return inputs + 1, exemplars + 1
+
+
+def _run(
+    options: argparse.Namespace,
+    edit: Callable[..., np.ndarray],
+    layout: Callable[[argparse.Namespace, int, int], tuple[int, int]],
+    folders: bool = False,
+) -> None:
+    """Checks everything that can be checked before TensorFlow is loaded, then edits.
+
+    Args:
+        options: of the command.
+        edit: makes the image to write.
+        layout: from the numbers of inputs and exemplars to the rows and columns of images in it.
+        folders: whether a folder stands for the images in it.
+    """
     check_output(options.out, options.overwrite)
     model = read_model(options.run)
     size = model.image_size if options.image_size is None else options.image_size
     check_image_size(size, 2**model.depth)
     find_attributes(options.attributes, model.attributes)
-    inputs, exemplars = (_read(paths, size, folders) for paths in (options.input, options.exemplar))
+    files = [files_of(paths) if folders else paths for paths in (options.input, options.exemplar)]
+    check_sheet(options.out, *layout(options, *map(len, files)), size)
+    # Each image is resized as soon as it is read: a folder of photos may not fit into memory.
+    inputs, exemplars = ([resize(read_image(file), size) for file in some] for some in files)
     prepare_tensorflow()
     from elegant_tf.editor import Editor
 
@@ -128,20 +160,33 @@ def _run(options: argparse.Namespace, edit: Callable[..., np.ndarray], folders: 
     print(options.out)
 
 
-def _read(paths: Sequence[str], size: int, folders: bool) -> _Images:
-    """The images, each resized as soon as it is read: a folder of photos may not fit into memory."""
-    return [resize(read_image(file), size) for file in (files_of(paths) if folders else paths)]
-
-
 COMMANDS = (
-    Command("swap", "transfer attributes to an image", SWAP, _add_swap, functools.partial(_run, edit=_swap)),
-    Command("linear", "interpolate in equal steps", LINEAR, _add_linear, functools.partial(_run, edit=_linear)),
-    Command("matrix", "interpolate in two directions", MATRIX, _add_matrix, functools.partial(_run, edit=_matrix)),
+    Command(
+        "swap",
+        "transfer attributes to an image",
+        SWAP,
+        _add_swap,
+        functools.partial(_run, edit=_swap, layout=_swap_layout),
+    ),
+    Command(
+        "linear",
+        "interpolate in equal steps",
+        LINEAR,
+        _add_linear,
+        functools.partial(_run, edit=_linear, layout=_linear_layout),
+    ),
+    Command(
+        "matrix",
+        "interpolate in two directions",
+        MATRIX,
+        _add_matrix,
+        functools.partial(_run, edit=_matrix, layout=_matrix_layout),
+    ),
     Command(
         "grid",
         "transfer attributes from several exemplars to several images",
         GRID,
         _add_grid,
-        functools.partial(_run, edit=_grid, folders=True),
+        functools.partial(_run, edit=_grid, layout=_grid_layout, folders=True),
     ),
 )

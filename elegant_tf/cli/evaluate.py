@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 
 from elegant_tf.cli.command import Command
-from elegant_tf.cli.options import add_number, add_run, add_step
+from elegant_tf.cli.options import add_number, add_path, add_run, add_seed, add_step
 from elegant_tf.cli.tensorflow import prepare_tensorflow
 from elegant_tf.rundir import read_config
+from elegant_tf.sources import DATA
 
 HELP = """\
 Edits held-out images and measures the results. Prints tables, and writes scorecard.json, .md, .html and .png to the
@@ -20,26 +21,32 @@ and real images.
 examples:
   elegant-tf evaluate --run faces
   elegant-tf evaluate --run runs/mine --data_dir faces
+  elegant-tf evaluate --run runs/packed --data celeba --data_dir CelebA
   elegant-tf evaluate --run runs/celeba --classifier classifier --inception keras
 """
+
+MOST = 100_000  # edits to ask for
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
-    what = "evaluate on this folder, which `elegant-tf faces` wrote (default: the run's own data)"
-    parser.add_argument("--data_dir", metavar="DIR", help=what)
-    add_number(parser, "--count", 64, "edits per attribute and direction")
-    add_number(parser, "--seed", 0, "seed of the evaluation set; independent of the run's seed, so that runs compare")
+    what = "kind of data to evaluate on, where they are not the run's own: they moved, or the run is packed or imported"
+    parser.add_argument("--data", choices=["faces", *DATA], help=what)
+    what = "their place (default: the run's); a folder that `elegant-tf faces` wrote needs no --data"
+    add_path(parser, "--data_dir", metavar="DIR", help=what)
+    add_path(parser, "--labels_file", metavar="FILE", help="table of labels for --data folder")
+    add_number(parser, "--count", 64, "edits per attribute and direction", at_least=1, at_most=MOST)
+    add_seed(parser, 0, "seed of the evaluation set; independent of the run's seed, so that runs compare")
     what = "folder for the report (default: the run directory, or scorecard-NAME for an included model)"
-    parser.add_argument("--out", metavar="DIR", help=what)
+    add_path(parser, "--out", metavar="DIR", help=what)
     what = "directory that `elegant-tf train-classifier` wrote (default: classifier in the run directory, if it exists)"
-    parser.add_argument("--classifier", metavar="DIR", help=what)
+    add_path(parser, "--classifier", metavar="DIR", help=what)
     what = "also compute the distances of the paper's table, with InceptionV3: keras (downloads weights), or a file"
-    parser.add_argument("--inception", default="", metavar="WEIGHTS", help=what)
+    add_path(parser, "--inception", default="", metavar="WEIGHTS", help=what)
     what = "maximum number of edits per attribute and direction for distances (default 500; 5000 with --inception)"
-    parser.add_argument("--distance_count", type=int, metavar="N", help=what)
+    add_number(parser, "--distance_count", None, what, at_least=1)
     what = "folder of dlib's two models, to compare identities with them as well (needs 'elegant-tf[identity]')"
-    parser.add_argument("--face_models", metavar="DIR", help=what)
+    add_path(parser, "--face_models", metavar="DIR", help=what)
     add_step(parser)
 
 
@@ -50,7 +57,9 @@ def _run(options: argparse.Namespace) -> None:
 
     report = evaluate(
         options.run,
+        data=options.data,
         data_dir=options.data_dir,
+        labels_file=options.labels_file,
         count=options.count,
         out=options.out,
         classifier=options.classifier,

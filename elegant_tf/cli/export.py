@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from elegant_tf.bounds import LARGEST_VERSION
 from elegant_tf.cli.command import Command
-from elegant_tf.cli.options import add_run, add_step, names
-from elegant_tf.cli.tensorflow import prepare_tensorflow
+from elegant_tf.cli.options import add_number, add_path, add_run, add_step, names
+from elegant_tf.cli.tensorflow import prepare_tensorflow, without_noise
 from elegant_tf.rundir import read_model
 
 HELP = """\
@@ -22,10 +23,11 @@ examples:
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     what = "directory of the model's versions"
-    parser.add_argument("--out", "--export_dir", required=True, metavar="DIR", help=what)
-    parser.add_argument("--version", type=int, metavar="N", help="number of the new version (default: the step)")
+    add_path(parser, "--out", "--export_dir", required=True, metavar="DIR", help=what)
+    what = "number of the new version (default: the step)"
+    add_number(parser, "--version", None, what, at_least=0, at_most=LARGEST_VERSION)
     add_step(parser)
-    parser.add_argument("--image_size", type=int, metavar="S", help="side of edited images (default: the run's)")
+    add_number(parser, "--image_size", None, "side of edited images (default: the run's)", at_least=1, metavar="S")
     what = "how images become square: crop, pad or stretch (default crop)"
     parser.add_argument("--resize", default="crop", metavar="HOW", help=what)
     what = "format of edited images: png or jpeg (default png)"
@@ -57,7 +59,8 @@ def _run(options: argparse.Namespace) -> None:
     print(path)
     if options.tflite:
         out = path.parent / "tflite" / path.name  # TF Serving only looks at directories whose names are numbers.
-        export_tflite(options.run, out, kinds=options.tflite, image_size=options.image_size, step=options.step)
+        with without_noise():  # LiteRT says how it computes.
+            export_tflite(options.run, out, kinds=options.tflite, image_size=options.image_size, step=options.step)
         print(out)
 
 

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import io
+import os
+import signal
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NoReturn
 
 import elegant_tf
-from elegant_tf.cli.command import INTERRUPTED_STATUS, USER_ERROR_STATUS, Command, add_parser
+from elegant_tf.cli.command import (
+    CLOSED_PIPE_STATUS,
+    INTERRUPTED_STATUS,
+    USER_ERROR_STATUS,
+    Command,
+    add_parser,
+)
 from elegant_tf.cli.old_flags import refuse_old_flags
 from elegant_tf.errors import UserError
 
@@ -33,6 +45,8 @@ MODULES: Mapping[str, str] = {
     "export-torch": "torch_runs",
 }
 
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+
 _EPILOG = """\
 examples:
   elegant-tf train --run_dir=runs/demo --preset=demo
@@ -49,25 +63,86 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line, that of the process if None.
 
     Returns:
-        The exit status: 0, 1 if `doctor` finds errors, 2 on a user's mistake, 130 on Ctrl-C.
+        The exit status: 0, 1 if `doctor` finds errors, 2 on a user's mistake, 130 on Ctrl-C, 141 if whoever read the
+        output has closed it, as `head` does. SIGTERM and SIGHUP: 128 and their number.
 
     Raises:
-        SystemExit: from `train`, `--help`, `--version` and malformed options, with the status.
+        SystemExit: from `--help`, `--version` and malformed options, with the status.
     """
-    argv = sys.argv[1:] if argv is None else list(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # for names of files that no text can hold
     try:
-        if argv[:1] == ["train"]:
-            from elegant_tf.cli import train
+        return _status(sys.argv[1:] if argv is None else list(argv))
+    except BrokenPipeError:
+        _discard_output()
+        return CLOSED_PIPE_STATUS
 
-            train.run(argv[1:])
-        refuse_old_flags(argv)
-        options = make_parser(argv[:1] if argv[:1] and argv[0] in MODULES else MODULES).parse_args(argv)
-        return options.command.run(options) or 0
+
+def _status(argv: list[str]) -> int:
+    """Runs a command line; the exit status."""
+    try:
+        return _run(argv)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USER_ERROR_STATUS
+        return _fail(str(error))
     except KeyboardInterrupt:
         return INTERRUPTED_STATUS
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # a full disk, or a file or folder that must not be read or written
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except _exhausted() as error:
+        first = (str(error).splitlines() or ["out of memory"])[0]
+        return _fail(f"too little memory: {first}; smaller or fewer images need less")
+    finally:
+        if sys.stdout is not None:  # as in `elegant-tf … >&-`
+            sys.stdout.flush()
+
+
+def _run(argv: list[str]) -> int:
+    if argv[:1] == ["train"]:
+        from elegant_tf.cli import train
+
+        return train.run(argv[1:])
+    refuse_old_flags(argv)
+    options = make_parser(argv[:1] if argv[:1] and argv[0] in MODULES else MODULES).parse_args(argv)
+    with _orderly_end():
+        return options.command.run(options) or 0
+
+
+@contextlib.contextmanager
+def _orderly_end() -> Iterator[None]:
+    """Makes SIGTERM and SIGHUP end the command as an exception does, which removes what is half-written."""
+    main_thread = threading.current_thread() is threading.main_thread()
+    caught = [number for number in ENDING if main_thread and signal.getsignal(number) is signal.SIG_DFL]
+    for number in caught:
+        signal.signal(number, _end)
+    try:
+        yield
+    finally:
+        for number in caught:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _end(number: int, _: object) -> NoReturn:
+    sys.exit(128 + number)
+
+
+def _fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return USER_ERROR_STATUS
+
+
+def _exhausted() -> tuple[type[Exception], ...]:
+    """What Python and, if it is loaded, TensorFlow raise where memory is short."""
+    tensorflow = sys.modules.get("tensorflow")
+    return (MemoryError, tensorflow.errors.ResourceExhaustedError) if tensorflow else (MemoryError,)
+
+
+def _discard_output() -> None:
+    """Sends what is still to be written nowhere, or Python would try once more at its end and complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        os.dup2(nowhere, stream.fileno())
 
 
 def make_parser(names: Iterable[str] = MODULES) -> argparse.ArgumentParser:

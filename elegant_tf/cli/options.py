@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from elegant_tf.bounds import LARGEST_SEED, Bounds
+from elegant_tf.data.listing import HIDDEN_FOLDERS
 from elegant_tf.errors import UserError
+from elegant_tf.paths import local_path
 
 RUN_FLAGS = ("--run", "--run_dir")
 
@@ -17,7 +21,7 @@ def names(text: str) -> list[str]:
 
 
 def files_of(paths: Sequence[str]) -> list[str]:
-    """The paths, each folder replaced by its files in order of name; hidden files are left out.
+    """The paths, each folder replaced by its files in order of name; hidden files and folders are left out.
 
     Raises:
         UserError: a folder is empty.
@@ -25,7 +29,7 @@ def files_of(paths: Sequence[str]) -> list[str]:
     files = []
     for path in paths:
         if os.path.isdir(path):
-            found = sorted(name for name in os.listdir(path) if not name.startswith("."))
+            found = sorted(name for name in os.listdir(path) if not name.startswith(".") and name not in HIDDEN_FOLDERS)
             if not found:
                 raise UserError(f"{path}: is an empty folder; expected images in it")
             files += [os.path.join(path, name) for name in found]
@@ -34,24 +38,70 @@ def files_of(paths: Sequence[str]) -> list[str]:
     return files
 
 
+class Checked(argparse.Action):
+    """Stores what `check(value, flag)` makes of each value. Its UserErrors reach the user as they are."""
+
+    def __init__(self, *arguments: Any, check: Callable[[Any, str], Any], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.check = check
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, flag: str | None = None
+    ) -> None:
+        name = (flag or self.dest).lstrip("-")
+        checked = [self.check(one, name) for one in values] if self.nargs else self.check(values, name)
+        setattr(namespace, self.dest, checked)
+
+
+def add_path(parser: argparse._ActionsContainer, *names: str, may_be_empty: bool = False, **options: Any) -> None:
+    """Adds an option whose values are paths, see `local_path`; `options`: of `add_argument`."""
+
+    def check(path: str, flag: str) -> str:
+        return path if may_be_empty and not path else local_path(path, flag)
+
+    parser.add_argument(*names, action=Checked, check=check, **options)
+
+
+def add_number(
+    parser: argparse.ArgumentParser,
+    name: str,
+    default: Any,
+    what: str,
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    above: float | None = None,
+    kind: type[int] | type[float] = int,
+    metavar: str = "N",
+    **options: Any,
+) -> None:
+    """Adds a number within bounds, see `Bounds`. `what` names the default itself if that is not a plain number."""
+    bounds = Bounds(at_least=at_least, at_most=at_most, above=above)
+
+    def check(value: float, flag: str) -> float:
+        bounds.check(flag, value)
+        return value
+
+    help = what if default is None or "(default" in what else f"{what} (default {default:g})"
+    parser.add_argument(
+        name, type=kind, action=Checked, check=check, default=default, metavar=metavar, help=help, **options
+    )
+
+
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Adds --run."""
-    parser.add_argument(
-        *RUN_FLAGS,
-        required=True,
-        metavar="DIR",
-        help="run directory, packed or not; or faces, the model that comes with the package",
-    )
+    what = "run directory, packed or not; or faces, the model that comes with the package"
+    add_path(parser, *RUN_FLAGS, required=True, metavar="DIR", help=what)
 
 
 def add_step(parser: argparse.ArgumentParser) -> None:
     """Adds --step."""
-    parser.add_argument("--step", type=int, metavar="N", help="step of an older checkpoint (default: the newest)")
+    add_number(parser, "--step", None, "step of an older checkpoint (default: the newest)", at_least=0)
 
 
-def add_number(parser: argparse.ArgumentParser, name: str, default: int, what: str) -> None:
-    """Adds an integer with a default."""
-    parser.add_argument(name, type=int, default=default, metavar="N", help=f"{what} (default {default})")
+def add_seed(parser: argparse.ArgumentParser, default: int | None, what: str) -> None:
+    """Adds --seed."""
+    add_number(parser, "--seed", default, what, at_least=0, at_most=LARGEST_SEED)
 
 
 def add_images(parser: argparse.ArgumentParser, folders: bool = False) -> None:
@@ -62,26 +112,22 @@ def add_images(parser: argparse.ArgumentParser, folders: bool = False) -> None:
         folders: whether there may be several inputs, and folders of images.
     """
     what = "images to edit, or folders of images" if folders else "the image to edit"
-    parser.add_argument("--input", required=True, nargs="+" if folders else 1, metavar="FILE", help=what)
+    add_path(parser, "--input", required=True, nargs="+" if folders else 1, metavar="FILE", help=what)
     what = "images to take attributes from" + (", or folders of images" if folders else "")
-    parser.add_argument("--exemplar", required=True, nargs="+", metavar="FILE", help=what)
+    add_path(parser, "--exemplar", required=True, nargs="+", metavar="FILE", help=what)
     what = "attributes to transfer, separated by commas"
     parser.add_argument("--attributes", type=names, required=True, metavar="A,B", help=what)
-    parser.add_argument("--out", required=True, metavar="FILE", help="image to write: .png, .jpg or .webp")
+    add_path(parser, "--out", required=True, metavar="FILE", help="image to write: .png, .jpg or .webp")
     parser.add_argument("--overwrite", action="store_true", help="replace --out if it exists")
 
 
 def add_strength(parser: argparse.ArgumentParser) -> None:
     """Adds --strength."""
-    parser.add_argument(
-        "--strength",
-        type=float,
-        nargs="+",
-        default=[1.0],
-        metavar="X",
-        help="0 leaves an attribute as it is, 1 transfers it, more than 1 exaggerates it; one value for all attributes "
-        "or one for each (default 1)",
+    what = (
+        "0 gives the reconstruction of the input, which differs slightly from it; 1 transfers the attribute, more than "
+        "1 exaggerates it; one value for all attributes or one for each (default 1)"
     )
+    add_number(parser, "--strength", [1.0], what, at_least=-1000, at_most=1000, kind=float, metavar="X", nargs="+")
 
 
 def add_source(parser: argparse.ArgumentParser, kinds: Sequence[str]) -> None:
@@ -95,5 +141,6 @@ def add_place(parser: argparse.ArgumentParser, kinds: Sequence[str], default: st
     from elegant_tf.sources import DATA  # loads the drawing of faces, which most commands do not need
 
     what = "; ".join(f"{kind}: {DATA[kind]}" for kind in kinds)
-    parser.add_argument("--data_dir", default=default, metavar="DIR", help=what)
-    parser.add_argument("--labels_file", default=default, metavar="FILE", help="table of labels for --data folder")
+    add_path(parser, "--data_dir", may_be_empty=True, default=default, metavar="DIR", help=what)
+    what = "table of labels for --data folder, also one in --data_dir"
+    add_path(parser, "--labels_file", may_be_empty=True, default=default, metavar="FILE", help=what)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from elegant_tf.cli.command import Command
-from elegant_tf.cli.options import add_run, add_step
+from elegant_tf.cli.options import add_path, add_run, add_step
 from elegant_tf.cli.tensorflow import prepare_tensorflow
+from elegant_tf.paths import check_new_directory
 from elegant_tf.rundir import read_model
 
 HELP = """\
@@ -20,7 +21,7 @@ example:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
-    parser.add_argument("--out", required=True, metavar="DIR", help="new directory to write")
+    add_path(parser, "--out", required=True, metavar="DIR", help="new directory to write")
     add_step(parser)
     what = "edit with flip test-time augmentation: more accurate, at twice the cost"
     parser.add_argument("--flip_tta", action="store_true", help=what)
@@ -28,6 +29,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     read_model(options.run)
+    check_new_directory(options.out)
     prepare_tensorflow()
     from elegant_tf.runs import pack
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import sys
 
 from elegant_tf.cli.command import Command
-from elegant_tf.cli.options import add_number, add_source
+from elegant_tf.cli.options import add_number, add_path, add_source
 from elegant_tf.cli.tensorflow import prepare_tensorflow
 from elegant_tf.data.preparation import ALIGNMENTS, ENCODINGS, Settings
+from elegant_tf.images import LARGEST
 from elegant_tf.sources import DATA, open_collection
 
 HELP = """\
 Writes images and labels as records: aligned, resized and encoded once, in shards of TFRecords, which training reads
-several times as fast as single files. An interrupted call resumes where it stopped, and equal input yields equal
-files. Images that cannot be read or aligned are left out and listed in manifest.json.
+several times as fast as single files. Equal input yields equal files. Images that cannot be read or aligned are left
+out and listed in manifest.json. An interrupted call resumes where it stopped; a finished one writes those shards again
+in which an image was mended, or an image or its labels have changed.
 
 examples:
   elegant-tf prepare --data celeba --data_dir CelebA --out records
@@ -24,21 +27,23 @@ examples:
 """
 
 SHOWN = 5  # omitted images to print, at most
+MOST_WORKERS = 1024
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_source(parser, [kind for kind in DATA if kind != "records"])
-    parser.add_argument("--out", required=True, metavar="DIR", help="new folder to write, or an unfinished one")
+    add_path(parser, "--out", required=True, metavar="DIR", help="new folder to write, or one that this command began")
     defaults = Settings()
-    add_number(parser, "--image_size", defaults.image_size, "side in pixels")
+    add_number(parser, "--image_size", defaults.image_size, "side in pixels", at_least=0, at_most=LARGEST)
     what = "similarity: move five landmarks to a mean face, as the authors do; crop: the centred square; none"
     parser.add_argument("--alignment", choices=ALIGNMENTS, default=defaults.alignment, help=what)
     what = "find the landmarks even if the data has them (needs 'elegant-tf[align]')"
     parser.add_argument("--detect", action="store_true", help=what)
     parser.add_argument("--encoding", choices=ENCODINGS, default=defaults.encoding, help="png is lossless")
-    add_number(parser, "--quality", defaults.quality, "quality of JPEG, 1 to 100")
-    add_number(parser, "--shard_images", defaults.shard_images, "images per shard")
-    parser.add_argument("--workers", type=int, metavar="N", help="number of threads (default: one per processor)")
+    add_number(parser, "--quality", defaults.quality, "quality of JPEG, 1 to 100", at_least=1, at_most=100)
+    add_number(parser, "--shard_images", defaults.shard_images, "images per shard", at_least=1)
+    what = "number of threads (default: one per processor)"
+    add_number(parser, "--workers", None, what, at_least=1, at_most=MOST_WORKERS)
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -48,6 +53,9 @@ def _run(options: argparse.Namespace) -> None:
     from elegant_tf.data.prepare import prepare
 
     collection = open_collection(options.data, options.data_dir, options.labels_file)
+    for flaw in collection.table.flaws.values():
+        if flaw.rare:
+            print(f"not an attribute: {flaw.text}", file=sys.stderr)
     detect = None
     if options.detect:
         from elegant_tf.data.align import find_largest, make_detector

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 
+from elegant_tf.bounds import LARGEST_VERSION
 from elegant_tf.cli.command import Command, add_parser
-from elegant_tf.cli.options import add_images, add_number, add_strength
+from elegant_tf.cli.options import add_images, add_number, add_path, add_strength
 from elegant_tf.cli.tensorflow import prepare_tensorflow
 from elegant_tf.images import check_output, decode_image, write_image
-from elegant_tf.serving.client import Client, connect, image_bytes
+from elegant_tf.serving.client import MOST_RETRIES, Client, connect, image_bytes
 from elegant_tf.serving.endpoint import Endpoint
 
 HELP = """\
@@ -55,21 +56,25 @@ def _add_endpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--server", required=True, metavar="HOST:PORT", help=what)
     parser.add_argument("--model", required=True, metavar="NAME", help="the model's name on the server")
     parser.add_argument("--protocol", choices=("grpc", "rest"), default="grpc", help="protocol (default grpc)")
-    parser.add_argument("--version", type=int, metavar="N", help="a version of the model (default: the newest)")
+    what = "a version of the model (default: the newest)"
+    add_number(parser, "--version", None, what, at_least=0, at_most=LARGEST_VERSION)
     parser.add_argument("--label", metavar="NAME", help="a version by its label on the server")
-    what = "seconds for a request, with all its retries (default 30)"
-    parser.add_argument("--timeout", type=float, default=30.0, metavar="S", help=what)
-    add_number(parser, "--retries", 4, "how often to retry while the server is unavailable")
+    what = "seconds for a request, with all its retries"
+    add_number(parser, "--timeout", 30.0, what, above=0, at_most=1e6, kind=float, metavar="S")
+    add_number(
+        parser, "--retries", 4, "how often to retry while the server is unavailable", at_least=0, at_most=MOST_RETRIES
+    )
     parser.add_argument("--tls", action="store_true", help="encrypt, and verify the server's certificate")
-    parser.add_argument("--ca_file", metavar="PEM", help="trusted authorities (default: the system's)")
-    parser.add_argument("--cert_file", metavar="PEM", help="client certificate, if the server requires one")
-    parser.add_argument("--key_file", metavar="PEM", help="private key of the client certificate")
+    add_path(parser, "--ca_file", metavar="PEM", help="trusted authorities (default: the system's)")
+    add_path(parser, "--cert_file", metavar="PEM", help="client certificate, if the server requires one")
+    add_path(parser, "--key_file", metavar="PEM", help="private key of the client certificate")
 
 
 def _run(options: argparse.Namespace) -> None:
     fields = ("server", "model", "version", "label", "tls", "ca_file", "cert_file", "key_file")
     endpoint = Endpoint(**{name: getattr(options, name) for name in fields})
-    prepare_tensorflow()
+    if options.protocol == "grpc":
+        prepare_tensorflow()
     client = Client(connect(endpoint, options.protocol), timeout=options.timeout, retries=options.retries)
     try:
         if options.action == "metadata":

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from elegant_tf.cli.command import Command
-from elegant_tf.cli.options import add_run, add_step, names
-from elegant_tf.cli.tensorflow import prepare_tensorflow
+from elegant_tf.cli.options import add_number, add_path, add_run, add_step, names
+from elegant_tf.cli.tensorflow import prepare_tensorflow, without_noise
+from elegant_tf.paths import check_new_directory
 from elegant_tf.rundir import read_model
 
 HELP = """\
@@ -21,22 +22,24 @@ examples:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
-    parser.add_argument("--out", required=True, metavar="DIR", help="new folder to write")
+    add_path(parser, "--out", required=True, metavar="DIR", help="new folder to write")
     kinds = "float32,float16,dynamic_int8"
     what = f"any of {kinds.replace(',', ', ')} (default: all)"
     parser.add_argument("--kinds", type=names, default=kinds, metavar="A,B", help=what)
-    parser.add_argument("--image_size", type=int, metavar="S", help="side in pixels (default: the run's)")
+    add_number(parser, "--image_size", None, "side in pixels (default: the run's)", at_least=1, metavar="S")
     add_step(parser)
 
 
 def _run(options: argparse.Namespace) -> None:
     read_model(options.run)
+    check_new_directory(options.out)
     prepare_tensorflow()
     from elegant_tf.export.tflite import export_tflite, to_markdown
 
-    rows = export_tflite(
-        options.run, options.out, kinds=options.kinds, image_size=options.image_size, step=options.step
-    )
+    with without_noise():  # LiteRT says how it computes.
+        rows = export_tflite(
+            options.run, options.out, kinds=options.kinds, image_size=options.image_size, step=options.step
+        )
     print(to_markdown(rows) + options.out)
 
 

@@ -6,7 +6,7 @@ import argparse
 import shlex
 
 from elegant_tf.cli.command import Command
-from elegant_tf.cli.options import RUN_FLAGS, add_number, add_run, add_step, names
+from elegant_tf.cli.options import RUN_FLAGS, add_number, add_path, add_run, add_step, names
 from elegant_tf.cli.tensorflow import prepare_tensorflow
 from elegant_tf.config import ModelConfig
 from elegant_tf.presets import preset
@@ -35,15 +35,15 @@ _SHAPE = ("image_size", "width", "depth")
 
 
 def _add_import(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pth_dir", required=True, metavar="DIR", help="folder of the .pth files")
-    parser.add_argument("--step", type=int, required=True, metavar="N", help="number in the names of the files")
+    add_path(parser, "--pth_dir", required=True, metavar="DIR", help="folder of the .pth files")
+    add_number(parser, "--step", None, "number in the names of the files", at_least=0, required=True)
     what = "attributes in the order of the training, separated by commas"
     parser.add_argument("--attributes", type=names, required=True, metavar="A,B", help=what)
     what = "side in pixels of the training images"
-    parser.add_argument("--image_size", type=int, required=True, metavar="S", help=what)
-    parser.add_argument(*RUN_FLAGS, required=True, metavar="DIR", help="new run directory to make")
-    add_number(parser, "--width", ModelConfig.width, "channels of the first convolution")
-    add_number(parser, "--depth", ModelConfig.depth, "number of times the encoder halves an image")
+    add_number(parser, "--image_size", None, what, at_least=1, metavar="S", required=True)
+    add_path(parser, *RUN_FLAGS, required=True, metavar="DIR", help="new run directory to make")
+    add_number(parser, "--width", ModelConfig.width, "channels of the first convolution", at_least=1)
+    add_number(parser, "--depth", ModelConfig.depth, "number of times the encoder halves an image", at_least=1)
 
 
 def _import(options: argparse.Namespace) -> None:
@@ -64,7 +64,7 @@ def _import(options: argparse.Namespace) -> None:
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write the .pth files to")
+    add_path(parser, "--out", required=True, metavar="DIR", help="folder to write the .pth files to")
     add_step(parser)
 
 

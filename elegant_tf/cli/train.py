@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
-from absl import app, flags, logging
+from absl import flags
 
 from elegant_tf.cli.command import INTERRUPTED_STATUS
 from elegant_tf.cli.old_flags import refuse_old_flags
 from elegant_tf.cli.tensorflow import prepare_tensorflow
 from elegant_tf.config import Config, flag_of, options
 from elegant_tf.errors import UserError
+from elegant_tf.paths import local_path
 from elegant_tf.presets import PRESETS, preset
 
 HELP = """\
@@ -36,44 +35,53 @@ _DEFINITIONS: Mapping[type, Callable[..., Any]] = {
 }
 
 
-def run(arguments: Sequence[str]) -> NoReturn:
-    """Parses the flags, trains, and exits with the status of `app.run`.
+def run(arguments: Sequence[str]) -> int:
+    """Parses the flags and trains.
+
+    Returns:
+        The exit status: 0, or `INTERRUPTED_STATUS` if a signal ended the training.
 
     Raises:
-        UserError: a value is not allowed, a flag is one of an older version, or the training cannot go on.
-        SystemExit: otherwise: 0; 1 if absl refuses a flag; `INTERRUPTED_STATUS` if a signal ended the training.
+        UserError: a flag is malformed or of an older version, a value is not allowed, or the training cannot go on.
     """
-    define_flags()
-    sys.modules["__main__"].__doc__ = HELP  # absl's --help begins with it.
-    app.run(_train, argv=["elegant-tf train", *arguments], flags_parser=_parse)
+    values = define_flags()
+    rest = _parse(values, arguments)
+    if values.help:
+        print(HELP + values.module_help(__name__).replace(f"{__name__}:", "flags:"))
+        return 0
+    return _train(values, rest)
 
 
-def define_flags() -> None:
-    """Defines `--run_dir`, `--preset`, `--dry_run` and a flag per option, None unless given."""
-    flags.DEFINE_string("run_dir", None, "Run directory to make or to resume.", required=True)
-    flags.DEFINE_alias("run", "run_dir")
-    flags.DEFINE_enum("preset", "official", list(PRESETS), "Preset that sets the options that are not given.")
-    flags.DEFINE_bool("dry_run", False, "Check options and data and print the configuration; do not train.")
+def define_flags() -> flags.FlagValues:
+    """`--run_dir`, `--preset`, `--dry_run`, `--help` and a flag per option, None unless given."""
+    values = flags.FlagValues()  # type: ignore[no-untyped-call]  # absl types all but this
+    flags.DEFINE_string("run_dir", None, "Run directory to make or to resume.", flag_values=values)
+    flags.DEFINE_alias("run", "run_dir", flag_values=values)
+    flags.DEFINE_enum(
+        "preset", "official", list(PRESETS), "Preset that sets the options that are not given.", flag_values=values
+    )
+    flags.DEFINE_bool(
+        "dry_run", False, "Check options and data and print the configuration; do not train.", flag_values=values
+    )
+    flags.DEFINE_bool("help", False, "Show this help.", short_name="h", flag_values=values)
     for _, option in options():
-        _define(option)
-    for name in ("run_dir", "run", "preset", "dry_run", *(flag_of(option) for _, option in options())):
-        # --help shows the flags of the main module alone, unless others are registered as its own.
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
+        name, help, choices = flag_of(option), option.metadata["help"], option.metadata["choices"]
+        if choices:
+            flags.DEFINE_enum(name, None, choices, help, flag_values=values)
+        else:
+            _DEFINITIONS[type(option.default)](name, None, help, flag_values=values)
+    return values
 
 
-def _define(option: dataclasses.Field) -> None:
-    name, help, choices = flag_of(option), option.metadata["help"], option.metadata["choices"]
-    if choices:
-        flags.DEFINE_enum(name, None, choices, help)
-    else:
-        _DEFINITIONS[type(option.default)](name, None, help)
-
-
-def _parse(argv: list[str]) -> list[str]:
+def _parse(values: flags.FlagValues, arguments: Sequence[str]) -> list[str]:
     """Refuses flags of older versions, also in flag files, then parses; returns the remaining arguments."""
-    with contextlib.suppress(flags.Error):  # a flag file that cannot be read, which absl reports below
-        refuse_old_flags(flags.FLAGS.read_flags_from_files(argv[1:]))
-    return app.parse_flags_with_usage(argv)
+    with contextlib.suppress(flags.Error, UnicodeDecodeError):  # a flag file that cannot be read, reported below
+        refuse_old_flags(values.read_flags_from_files(arguments))
+    try:
+        return values(["elegant-tf train", *arguments])[1:]
+    except (flags.Error, ValueError) as error:
+        reason = " ".join(str(error).split()).removeprefix("ERROR:: ").removeprefix("flag ")
+        raise UserError(f"{reason} (elegant-tf train --help lists all flags)") from error
 
 
 def config_from_flags(values: flags.FlagValues) -> Config:
@@ -82,24 +90,25 @@ def config_from_flags(values: flags.FlagValues) -> Config:
     return preset(values.preset, **{name: values[name].value for name in names if values[name].value is not None})
 
 
-def _train(argv: list[str]) -> int:
+def _train(values: flags.FlagValues, rest: Sequence[str]) -> int:
     """Trains as the flags say; the exit status."""
-    if len(argv) > 1:
-        raise UserError(f"unexpected arguments: {' '.join(argv[1:])}; options start with --")
-    values = flags.FLAGS
+    if rest:
+        raise UserError(f"unexpected arguments: {' '.join(rest)}; options start with --")
+    if values.run_dir is None:
+        raise UserError("--run_dir is missing: name the run directory to make or to resume")
+    run_dir = local_path(values.run_dir, "run_dir")
     config = config_from_flags(values)
-    logging.set_verbosity(logging.INFO)
     prepare_tensorflow(config.run.deterministic)
     from elegant_tf.training.trainer import Trainer
 
-    trainer = Trainer(config, values.run_dir, evaluator=_make_evaluator(config))
+    trainer = Trainer(config, run_dir, evaluator=_make_evaluator(config))
     if values.dry_run:
         print(config.to_json(), end="")
         return 0
     trainer.train()
     if trainer.interrupted:
         return INTERRUPTED_STATUS
-    _print_scorecard(config, values.run_dir)
+    _print_scorecard(config, run_dir)
     return 0
 
 
@@ -112,10 +121,15 @@ def _make_evaluator(config: Config) -> Callable[..., Mapping[str, float]] | None
 
 
 def _print_scorecard(config: Config, run_dir: str) -> None:
-    """Evaluates the run if its data has counterfactual targets."""
+    """Evaluates the run if its data has counterfactual targets, and says what to try next."""
+    from elegant_tf.cli.ending import next_command, short_scorecard
     from elegant_tf.evaluation.counterfactuals import has_counterfactuals
     from elegant_tf.evaluation.evaluate import evaluate
+    from elegant_tf.training.reporter import Reporter
 
     if has_counterfactuals(config):
-        logging.info("evaluating on held-out images")
-        print(evaluate(run_dir))
+        with Reporter(run_dir) as reporter:
+            reporter.note("evaluating on held-out images")
+            report = evaluate(run_dir)
+        print(short_scorecard(report))
+    print(f"next:      {next_command(config, run_dir)}")

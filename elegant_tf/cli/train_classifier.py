@@ -6,10 +6,11 @@ import argparse
 import dataclasses
 
 from elegant_tf.cli.command import Command
-from elegant_tf.cli.options import RUN_FLAGS, add_number, add_place, names
+from elegant_tf.cli.options import RUN_FLAGS, add_number, add_path, add_place, add_seed, names
 from elegant_tf.cli.tensorflow import prepare_tensorflow
-from elegant_tf.config import Config, ModelConfig
+from elegant_tf.config import MOST_PAIRS, Config, ModelConfig
 from elegant_tf.data.source import Source
+from elegant_tf.files import check_writable
 from elegant_tf.rundir import read_config
 from elegant_tf.sources import DATA, open_source
 
@@ -35,16 +36,15 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_mutually_exclusive_group(required=True)
     group.add_argument("--data", choices=["faces", *DATA], help="kind of data in --data_dir, or drawn faces")
     what = "run directory whose data, attributes, image size and seed are the defaults"
-    group.add_argument(*RUN_FLAGS, metavar="DIR", help=what)
+    add_path(group, *RUN_FLAGS, metavar="DIR", help=what)
     add_place(parser, list(DATA), default=None)
     what = f"attributes to classify, separated by commas (default {','.join(ModelConfig.attributes)}, or the run's)"
     parser.add_argument("--attributes", type=names, metavar="A,B", help=what)
-    parser.add_argument("--image_size", type=int, metavar="S", help="side in pixels (default 64, or the run's)")
-    what = "seed of weights and batches (default 0, or the run's)"
-    parser.add_argument("--seed", type=int, metavar="N", help=what)
-    add_number(parser, "--steps", 1500, "number of updates")
-    add_number(parser, "--batch_size", 32, "pairs of images per update")
-    parser.add_argument("--out", required=True, metavar="DIR", help="new directory to write")
+    add_number(parser, "--image_size", None, "side in pixels (default 64, or the run's)", at_least=1, metavar="S")
+    add_seed(parser, None, "seed of weights and batches (default 0, or the run's)")
+    add_number(parser, "--steps", 1500, "number of updates", at_least=1)
+    add_number(parser, "--batch_size", 32, "pairs of images per update", at_least=1, at_most=MOST_PAIRS)
+    add_path(parser, "--out", required=True, metavar="DIR", help="new directory to write")
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -54,6 +54,7 @@ def _run(options: argparse.Namespace) -> None:
     from elegant_tf.evaluation.classifier_training import Training, accuracy_table, train_classifier
 
     check_new(options.out)
+    check_writable(options.out)
     training = Training(steps=options.steps, batch_size=options.batch_size, seed=config.run.seed)
     source = _open(config, config.data.faces_count, "train")
     test_faces = max(_FEWEST_FACES, round(config.data.faces_count * _TEST_SHARE))

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from elegant_tf.data.journal import Journal, says_how_to_go_on
 from elegant_tf.data.landmarks import POINTS
+from elegant_tf.data.listing import first_names
 from elegant_tf.data.parallel import Progress
 from elegant_tf.data.similarity import Similarity, align
+from elegant_tf.data.tfrecords import file_sha256
 from elegant_tf.errors import UserError
-from elegant_tf.files import write_json
+from elegant_tf.files import check_writable, remove_file, remove_parts, write_json
 from elegant_tf.images import check_written_size, read_image, write_image
 
 INDEX_FILE = "align.json"
+JOURNAL_FILE = ".align.jsonl"
 
 # MTCNN's names of `POINTS`.
 _KEYPOINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
@@ -95,7 +101,7 @@ def align_faces(image: np.ndarray, size: int, detect: Detector, which: str = "la
 
 
 def _faces(image: np.ndarray, detect: Detector, which: str) -> Sequence[Face]:
-    faces = _in_reduced(image, detect) if which == "largest" else []
+    faces: Sequence[Face] = _in_reduced(image, detect) if which == "largest" else []
     faces = faces or detect(image)
     if not faces:
         height, width = image.shape[:2]
@@ -122,9 +128,12 @@ def align_photos(
 ) -> list[dict[str, Any]]:
     """Aligns the faces in photo files and writes them as PNG files into a folder, with an index of their places.
 
+    What is finished stays finished, whatever ends the work: the same call goes on from there. It aligns again a photo
+    that has changed (by its SHA-256), and one that failed before. Further photos may be added.
+
     Args:
         photos: the files.
-        out: a folder, made if missing; it must not hold earlier results.
+        out: a folder, made if missing, or one that the same call began.
         size: side of the faces in pixels.
         which: as for `align_faces`; with `all`, files get numbers.
         detect: finds faces; None: the detector of `make_detector`.
@@ -134,44 +143,140 @@ def align_photos(
         maps the photo's pixels to the face's.
 
     Raises:
-        UserError: an option makes no sense, two photos have the same name, or some photo shows no face or cannot be
-            read; the faces of all other photos are written first.
+        UserError: an option makes no sense, two photos have the same name, `out` holds other faces or cannot be
+            written, or some photo shows no face or cannot be read; the faces of all other photos are written first.
     """
     if which not in ("largest", "all") and not which.isdecimal():
         raise UserError(f"--faces={which}: expected largest, all, or a number from 0")
     check_written_size(size)
-    root = Path(out)
-    if (root / INDEX_FILE).exists():
-        raise UserError(f"--out={root}: holds aligned faces already: choose another folder")
-    _check_names(photos)
-    detect = detect or make_detector()
-    progress, entries, failures = Progress("photos", len(photos)), [], []
-    for photo in photos:
-        try:
-            entries += _align_photo(Path(photo), root, size, which, detect)
-        except UserError as error:
-            text = str(error)
-            failures.append(text if text.startswith(str(photo)) else f"{photo}: {text}")
-        progress.add()
-    progress.close()
-    if entries:
-        write_json(root / INDEX_FILE, entries)
+    files = list(dict.fromkeys(os.fspath(photo) for photo in photos))
+    _check_names(files)
+    check_writable(out)
+    folder = _Folder(Path(out), files, {"version": 1, "image_size": size, "faces": which})
+    todo = folder.todo()
+    if todo:
+        detect = detect or make_detector()
+    if len(todo) < len(files):
+        print(f"{out}: {folder.finished()} already", file=sys.stderr)
+    progress, failures = Progress("photos", len(files), len(files) - len(todo)), []
+    with says_how_to_go_on(folder.finished):
+        for photo in todo:
+            assert detect is not None
+            try:
+                faces = align_faces(read_image(photo), size, detect, which)
+            except UserError as error:
+                text = str(error)
+                failures.append(text if text.startswith(photo) else f"{photo}: {text}")
+            else:
+                folder.add(photo, faces)
+            progress.add()
+        progress.close()
+        entries = folder.close()
     if failures:
-        raise UserError("\n".join([f"{len(failures)} of {len(photos)} photos were not aligned:", *failures]))
+        raise UserError("\n".join([f"{len(failures)} of {len(files)} photos were not aligned:", *failures]))
     return entries
 
 
-def _align_photo(photo: Path, root: Path, size: int, which: str, detect: Detector) -> Iterator[dict[str, Any]]:
-    for number, face in enumerate(align_faces(read_image(photo), size, detect, which)):
-        path = root / (f"{photo.stem}_{number}.png" if which == "all" else f"{photo.stem}.png")
-        write_image(path, face.image)
-        scale, shift = face.similarity.scale, face.similarity.shift
-        yield {
-            "file": path.name,
-            "photo": os.fspath(photo),
-            "landmarks": dict(zip(POINTS, face.points.round(2).tolist(), strict=True)),
-            "matrix": [[scale.real, -scale.imag, shift.real], [scale.imag, scale.real, shift.imag]],
-        }
+class _Folder:
+    """The folder of faces, and the journal of the photos that are finished.
+
+    A row of the journal names a photo, its SHA-256 and its faces. It is written before them: a photo is finished when
+    its row and all of its files are there, and no file is replaced that a row does not name.
+    """
+
+    def __init__(self, root: Path, photos: Sequence[str], options: dict[str, Any]) -> None:
+        self._root, self._photos, self._options = root, photos, options
+        self._journal = Journal(root / JOURNAL_FILE)
+        try:
+            self._rows = {row["photo"]: row for row in self._journal.rows}
+            self._mine = {entry["file"] for row in self._journal.rows for entry in row["faces"]}
+            self._check(self._journal.options if self._rows else None)
+        except (AttributeError, KeyError, TypeError):
+            raise UserError(f"{root / JOURNAL_FILE}: is damaged: choose another --out") from None
+        self._digests: dict[str, str] = {}
+        self._finished: set[str] = set()
+
+    def _check(self, found: Mapping[str, Any] | None) -> None:
+        if found is None and (self._root / INDEX_FILE).exists():
+            raise UserError(f"--out={self._root}: holds other aligned faces already: choose another folder")
+        for name, value in self._options.items():
+            if found and found.get(name) != value:
+                raise UserError(
+                    f"--out={self._root}: holds faces made with --{name}={found.get(name)}, not {value}: "
+                    "choose another folder, or the same options to go on"
+                )
+        others = sorted(self._rows.keys() - set(self._photos))
+        if others:
+            raise UserError(
+                f"--out={self._root}: holds faces of {len(others)} photos that --input lacks ({first_names(others)}): "
+                "choose another folder, or the same photos to go on"
+            )
+
+    def todo(self) -> list[str]:
+        """The photos that are not finished, or have changed since.
+
+        Raises:
+            UserError: a file that no row names has the name of a face.
+        """
+        remove_parts(self._root)
+        for photo in self._photos:
+            row = self._rows.get(photo)
+            with contextlib.suppress(OSError):  # reading the photo says why
+                self._digests[photo] = file_sha256(photo)
+            if row and row["sha256"] == self._digests.get(photo) and all(map(Path.is_file, self._paths(row))):
+                self._finished.add(photo)
+        todo = [photo for photo in self._photos if photo not in self._finished]
+        for photo in todo:
+            self._check_free(self._name(photo, 0))
+        return todo
+
+    def add(self, photo: str, faces: Sequence[Aligned]) -> None:
+        """Writes the faces of a photo."""
+        entries = [_entry(self._name(photo, number), photo, face) for number, face in enumerate(faces)]
+        for entry in entries:
+            self._check_free(entry["file"])
+        for path in self._paths(self._rows.get(photo)):
+            remove_file(path)
+        row = {"photo": photo, "sha256": self._digests.get(photo, ""), "faces": entries}
+        self._journal.add(self._options, row)
+        for path, face in zip(self._paths(row), faces, strict=True):
+            write_image(path, face.image, overwrite=True)
+        self._rows[photo] = row
+        self._finished.add(photo)
+
+    def finished(self) -> str:
+        """What is finished, in words; empty if nothing is."""
+        return f"{len(self._finished)} of {len(self._photos)} photos are finished" if self._finished else ""
+
+    def close(self) -> list[dict[str, Any]]:
+        """Writes the index, in the order of the photos, and returns it."""
+        rows = [self._rows[photo] for photo in self._photos if photo in self._rows]
+        entries = [entry for row in rows for entry in row["faces"]]
+        if rows:
+            write_json(self._root / INDEX_FILE, entries)
+            self._journal.write(self._options, rows)
+        return entries
+
+    def _paths(self, row: Mapping[str, Any] | None) -> list[Path]:
+        return [self._root / entry["file"] for entry in row["faces"]] if row else []
+
+    def _name(self, photo: str, number: int) -> str:
+        stem = Path(photo).stem
+        return f"{stem}_{number}.png" if self._options["faces"] == "all" else f"{stem}.png"
+
+    def _check_free(self, name: str) -> None:
+        if name not in self._mine and os.path.lexists(self._root / name):
+            raise UserError(f"{self._root / name}: exists already: move it away, or choose another --out")
+
+
+def _entry(file: str, photo: str, face: Aligned) -> dict[str, Any]:
+    scale, shift = face.similarity.scale, face.similarity.shift
+    return {
+        "file": file,
+        "photo": photo,
+        "landmarks": dict(zip(POINTS, face.points.round(2).tolist(), strict=True)),
+        "matrix": [[scale.real, -scale.imag, shift.real], [scale.imag, scale.real, shift.imag]],
+    }
 
 
 def _check_names(photos: Sequence[str | Path]) -> None:

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from elegant_tf.data.attributes import SPLITS, read_attributes, read_lines, read_partition
-from elegant_tf.data.collection import (
-    IMAGE_SUFFIXES,
-    Collection,
-    disagreement,
-    first,
-    is_image_name,
-    read_from,
+from elegant_tf.data.attributes import SPLITS, AttributeTable, read_attributes, read_lines, read_partition
+from elegant_tf.data.collection import Collection, read_from
+from elegant_tf.data.landmarks import COLUMNS, read_landmarks, select_points
+from elegant_tf.data.listing import (
+    Listing,
+    check_folder,
+    find_images,
+    first_names,
+    is_file,
+    list_files,
+    match_names,
+    no_images,
 )
-from elegant_tf.data.landmarks import read_landmarks
+from elegant_tf.data.tables import (
+    SPLIT_COLUMNS,
+    landmark_columns,
+    read_files,
+    read_labels,
+    read_points,
+    read_splits,
+    read_table,
+)
 from elegant_tf.errors import UserError
 
 IMAGE_FOLDER = "img_align_celeba"
@@ -32,38 +43,40 @@ LANDMARK_FILES = {"aligned": "list_landmarks_align_celeba.txt", "in the wild": "
 ALIGNED_SIZE = (178, 218)
 _LOOKED_AT = 16  # images whose sizes identify the variant
 
-# Where CelebA's own download, its users and the authors' alignment script put files in the data directory.
+# Where CelebA's own download, its users, Kaggle's copy and the authors' alignment script put files.
 _IMAGE_FOLDERS = (IMAGE_FOLDER, "Img/img_align_celeba", "images", "align_5p", "img_celeba", "Img/img_celeba")
 _HQ_IMAGE_FOLDERS = ("CelebA-HQ-img", "images", "celeba_hq", "data1024x1024", "data256x256")
 _TEXT_FOLDERS = ("", "Anno", "Eval")
+_TABLE_SUFFIX = ".csv"  # of Kaggle's copy, instead of .txt
 
 
 def open_celeba(data_dir: str | Path) -> Collection:
     """Opens a folder in CelebA's layout: images, list_attr_celeba.txt and, optionally, partition and landmarks.
 
+    The three may be CSV tables with a header, as in Kaggle's copy.
+
     Raises:
-        UserError: a folder or file is missing or malformed.
+        UserError: a folder or file is missing, malformed or cannot be read.
     """
     root, labels_path = _root(data_dir, ATTRIBUTES_FILE)
-    folder, names = _find_images(root, _IMAGE_FOLDERS)
-    table = read_attributes(labels_path)
-    missing, unlabelled = disagreement(table.files, names)
-    present = [file for file in table.files if file in names]
-    variant = _variant(folder, present)
-    landmarks_path = _find_text(root, LANDMARK_FILES[variant]) if variant else None
+    listing = _list_images(root, _IMAGE_FOLDERS)
+    table = _read_labels(labels_path)
+    found = find_images(listing, table.files)
+    variant = _variant(listing.folder, [image for image in found.images if image])
+    landmarks, problem = _landmarks(root, variant, table.files)
     return Collection(
         name="celeba",
         origin=str(root),
         table=table,
         labels_from=str(labels_path),
-        images_from=str(folder),
-        read=read_from(folder, table.files),
+        images_from=str(listing.folder),
+        read=read_from(listing.folder, found.images, table.files),
         splits_from=str(_find_text(root, PARTITION_FILE) or PARTITION_FILE),
         splits=_splits(root, table.files),
-        landmarks=read_landmarks(landmarks_path, table.files) if landmarks_path else None,
+        landmarks=landmarks,
+        landmarks_problem=problem,
         variant=variant,
-        missing=missing,
-        unlabelled=unlabelled,
+        **found._asdict(),
     )
 
 
@@ -76,9 +89,9 @@ def open_celeba_hq(data_dir: str | Path) -> Collection:
         UserError: a folder or file is missing or malformed.
     """
     root, labels_path = _root(data_dir, HQ_ATTRIBUTES_FILE)
-    folder, names = _find_images(root, _HQ_IMAGE_FOLDERS)
-    table = read_attributes(labels_path)
-    missing, unlabelled = disagreement(table.files, names)
+    listing = _list_images(root, _HQ_IMAGE_FOLDERS)
+    table = _read_labels(labels_path)
+    found = find_images(listing, table.files)
     splits = None
     mapping = _find_text(root, HQ_MAPPING_FILE)
     if mapping is not None and _find_text(root, PARTITION_FILE) is not None:
@@ -88,40 +101,67 @@ def open_celeba_hq(data_dir: str | Path) -> Collection:
         origin=str(root),
         table=table,
         labels_from=str(labels_path),
-        images_from=str(folder),
-        read=read_from(folder, table.files),
+        images_from=str(listing.folder),
+        read=read_from(listing.folder, found.images, table.files),
         splits_from=str(_find_text(root, PARTITION_FILE) or PARTITION_FILE) if splits is not None else HQ_MAPPING_FILE,
         splits=splits,
-        missing=missing,
-        unlabelled=unlabelled,
+        **found._asdict(),
     )
 
 
 def _root(data_dir: str | Path, labels_file: str) -> tuple[Path, Path]:
     root = Path(data_dir)
-    if not root.is_dir():
-        raise UserError(f"--data_dir={root}: no such directory: give the folder that holds {labels_file}")
+    check_folder(root, "data_dir", f"give the folder that holds {labels_file}")
     labels_path = _find_text(root, labels_file)
     if labels_path is None:
-        raise UserError(f"--data_dir={root}: has no {labels_file}: copy the annotation files there")
+        table = Path(labels_file).with_suffix(_TABLE_SUFFIX)
+        raise UserError(f"--data_dir={root}: has no {labels_file} or {table}: copy the annotation files there")
     return root, labels_path
 
 
 def _find_text(root: Path, name: str) -> Path | None:
-    paths = (root / folder / name for folder in _TEXT_FOLDERS)
-    return next((path for path in paths if path.is_file()), None)
+    """A text file, or the table that Kaggle's copy has instead."""
+    names = (name, Path(name).with_suffix(_TABLE_SUFFIX))
+    paths = (root / folder / one for one in names for folder in _TEXT_FOLDERS)
+    return next((path for path in paths if is_file(path)), None)
 
 
-def _find_images(root: Path, folders: Sequence[str]) -> tuple[Path, set[str]]:
-    """The first of the known image folders, and the names of the images in it."""
-    folder = next((root / name for name in folders if (root / name).is_dir()), None)
-    if folder is None:
+def _list_images(root: Path, folders: Sequence[str]) -> Listing:
+    """The files in the first of the known folders that holds images; it may be in another of its own name."""
+    present = [root / name for name in folders if (root / name).is_dir()]
+    if not present:
         raise UserError(f"--data_dir={root}: has no folder of images: expected one of {', '.join(folders)}")
-    with os.scandir(folder) as entries:
-        names = {entry.name for entry in entries if is_image_name(entry.name)}
-    if not names:
-        raise UserError(f"{folder}: holds no images ({', '.join(IMAGE_SUFFIXES)}): unpack the images there")
-    return folder, names
+    for place in (place for folder in present for place in (folder, folder / folder.name)):
+        listing = list_files(place, below=False) if place.is_dir() else Listing(place)
+        if listing.images:
+            return listing
+    raise no_images(present[0])
+
+
+def _read_labels(path: Path) -> AttributeTable:
+    if path.suffix != _TABLE_SUFFIX:
+        return read_attributes(path)
+    table = read_table(path)
+    file_column, files = read_files(table)
+    return read_labels(table, files, others=[file_column])
+
+
+def _landmarks(root: Path, variant: str, files: Sequence[str]) -> tuple[np.ndarray | None, str]:
+    """The landmarks, or why there are none; training does not need them."""
+    try:
+        path = _find_text(root, LANDMARK_FILES[variant]) if variant else None
+        if path is None:
+            return None, ""
+        if path.suffix != _TABLE_SUFFIX:
+            return read_landmarks(path, files), ""
+        table = read_table(path)
+        columns = landmark_columns(table)
+        if not columns:
+            raise UserError(f"{path}, line 1: expected the columns {', '.join(COLUMNS)}")
+        _, names = read_files(table)
+        return select_points(path, names, read_points(table, columns), files), ""
+    except UserError as error:
+        return None, str(error)
 
 
 def _variant(folder: Path, files: Sequence[str]) -> str:
@@ -144,15 +184,27 @@ def _splits(root: Path, files: Sequence[str]) -> np.ndarray | None:
     path = _find_text(root, PARTITION_FILE)
     if path is None:
         return None
-    partition = read_partition(path)
-    absent = [file for file in files if file not in partition]
+    partition = _read_partition(path)
+    pairs = match_names(files, partition)
+    absent = [file for file in files if file not in pairs]
     if absent:
         numbers = ", ".join(f"{number} ({split})" for number, split in enumerate(SPLITS))
         raise UserError(
             f"{path}: has no line for {len(absent)} of the {len(files)} labelled images "
-            f"({first(absent)}): add them with {numbers}"
+            f"({first_names(absent)}): add them with {numbers}"
         )
-    return np.array([partition[file] for file in files], np.int8)
+    return np.array([partition[pairs[file]] for file in files], np.int8)
+
+
+def _read_partition(path: Path) -> dict[str, int]:
+    if path.suffix != _TABLE_SUFFIX:
+        return read_partition(path)
+    table = read_table(path)
+    _, files = read_files(table)
+    position = table.find(SPLIT_COLUMNS)
+    if position is None:
+        raise UserError(f"{path}, line 1: expected a column {' or '.join(SPLIT_COLUMNS)}")
+    return dict(zip(files, read_splits(table, position).tolist(), strict=True))
 
 
 def _mapped(path: Path, files: Sequence[str]) -> list[str]:
@@ -165,5 +217,5 @@ def _mapped(path: Path, files: Sequence[str]) -> list[str]:
         originals[words[0]] = words[2]
     absent = [file for file in files if Path(file).stem not in originals]
     if absent:
-        raise UserError(f"{path}: has no line for {len(absent)} of the {len(files)} images ({first(absent)})")
+        raise UserError(f"{path}: has no line for {len(absent)} of the {len(files)} images ({first_names(absent)})")
     return [originals[Path(file).stem] for file in files]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from elegant_tf.data.attributes import SPLITS, AttributeTable
+from elegant_tf.data.landmarks import check_convention
+from elegant_tf.data.listing import first_names
 from elegant_tf.errors import UserError
-from elegant_tf.images import read_image, resize
+from elegant_tf.images import BadImage, read_image, resize, upright_size
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+_SAMPLE = 32  # images whose sizes tell the convention of landmarks
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,11 @@ class Collection:
     `labels_from`: the file of the labels; `images_from`: the folder or file of the images; `read`: maps an index to
     uint8 RGB `[H, W, 3]`, or raises BadImage; `splits`: int8 `[M]`, positions in `SPLITS`, or None if all images are
     for training; `splits_from`: the file or column that holds the splits, or should; `landmarks`: float32 `[M, 5, 2]`,
-    x and y in pixels of the image, or None; `variant`: the variant of CelebA, if it is one; `missing`: files with
-    labels but no image; `unlabelled`: files with an image but no labels.
+    x and y in pixels of the image, NaN where an image has none, or None; `landmarks_problem`: why they cannot be read;
+    `variant`: the variant of CelebA, if it is one; `images`: the paths of the image files in `images_from`, "" where
+    one is missing, or nothing if the images are not files; `missing`: files with labels but no image; `unreadable`:
+    those whose images have a format that is not read; `unlabelled`: files with an image but no labels; `hint`: which
+    images a missing file could be.
     """
 
     name: str
@@ -37,24 +41,65 @@ class Collection:
     splits_from: str
     splits: np.ndarray | None = None
     landmarks: np.ndarray | None = None
+    landmarks_problem: str = ""
     variant: str = ""
+    images: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
     unlabelled: tuple[str, ...] = ()
+    hint: str = ""
 
     def check_agreement(self) -> None:
         """Raises UserError unless every row of labels has its image and every image its labels."""
+        disagreements = self.disagreements()
+        if disagreements:
+            raise UserError(next(iter(disagreements.values())))
+
+    def disagreements(self) -> dict[str, str]:
+        """How labels and images disagree, by the kinds missing, unreadable and unlabelled."""
         total = len(self.table.files)
+        texts = {}
         if self.missing:
-            raise UserError(
+            hint = f"; {self.hint}" if self.hint else ""
+            texts["missing"] = (
                 f"{self.images_from}: lacks {len(self.missing)} of the {total} images in {self.labels_from} "
-                f"({first(self.missing)}): copy them there, or take their lines out of the label file"
+                f"({first_names(self.missing)}{hint}): copy them there, or take their lines out of the label file"
+            )
+        if self.unreadable:
+            texts["unreadable"] = (
+                f"{self.images_from}: {len(self.unreadable)} of the {total} images in {self.labels_from} are there, "
+                f"but in a format that is not read ({first_names(self.unreadable)}): save them as JPEG or PNG"
             )
         if self.unlabelled:
-            images = total + len(self.unlabelled)
-            raise UserError(
+            images = total - len(self.missing) - len(self.unreadable) + len(self.unlabelled)
+            texts["unlabelled"] = (
                 f"{self.labels_from}: has no labels for {len(self.unlabelled)} of the {images} images in "
-                f"{self.images_from} ({first(self.unlabelled)}): add their lines, or move these images away"
+                f"{self.images_from} ({first_names(self.unlabelled)}): add their lines, or move these images away"
             )
+        return texts
+
+    def check_landmarks(self) -> None:
+        """Raises UserError if the landmarks follow another convention than `landmarks`; looks at some images."""
+        if self.landmarks is None:
+            return
+        check_convention(self.landmarks, ())
+        step = -(-len(self.landmarks) // _SAMPLE)
+        sizes = {row: size for row in range(0, len(self.landmarks), step) if (size := self._size(row))}
+        check_convention(self.landmarks[list(sizes)], list(sizes.values()))
+
+    def _size(self, row: int) -> tuple[int, int] | None:
+        """The width and height of an image, or None if it cannot be read, which is reported when it is needed."""
+        path = self.image_path(row)
+        if path:
+            return upright_size(path)
+        try:
+            return self.read(row).shape[1::-1]
+        except BadImage:
+            return None
+
+    def image_path(self, row: int) -> Path | None:
+        """The file of an image, or None if it is missing or not a file."""
+        return Path(self.images_from) / self.images[row] if self.images and self.images[row] else None
 
     def rows(self, split: str) -> np.ndarray:
         """The positions of a split's images, `[m]`. Raises UserError if the split is empty."""
@@ -102,34 +147,9 @@ class CollectionSource:
         return resize(self._collection.read(int(self._rows[index])), self.image_size)
 
 
-def read_from(folder: Path, files: Sequence[str]) -> Callable[[int], np.ndarray]:
-    """A collection's `read` for image files in a folder."""
-    return lambda index: read_image(folder / files[index])
-
-
-def list_images(folder: Path) -> set[str]:
-    """The paths, with /, of the image files in a folder and below it; links to folders are not followed.
-
-    Raises UserError if the folder has no images.
-    """
-    names = set()
-    for place, _, files in os.walk(folder):
-        inner = os.path.relpath(place, folder).replace(os.sep, "/")
-        prefix = "" if inner == "." else inner + "/"
-        names.update(prefix + file for file in files if is_image_name(file))
-    if not names:
-        raise UserError(f"{folder}: holds no images ({', '.join(IMAGE_SUFFIXES)}): unpack the images there")
-    return names
-
-
-def is_image_name(file: str) -> bool:
-    """Whether a file has an image's name, other than the hidden ones that macOS leaves (._a.jpg)."""
-    return file.lower().endswith(IMAGE_SUFFIXES) and not file.startswith("._")
-
-
-def disagreement(files: Sequence[str], images: set[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The labelled files without an image, and the images without labels."""
-    return tuple(file for file in files if file not in images), tuple(sorted(images.difference(files)))
+def read_from(folder: Path, images: Sequence[str], files: Sequence[str]) -> Callable[[int], np.ndarray]:
+    """A collection's `read` for image files in a folder; `files`: their names where images are missing."""
+    return lambda index: read_image(folder / (images[index] or files[index]))
 
 
 def check_split(split: str) -> None:
@@ -148,8 +168,3 @@ def check_polarities(table: AttributeTable, where: str) -> None:
                 f"--attributes: {where}: no image {lacking} {name} among {len(table.labels)}: "
                 "drop the attribute or give more images"
             )
-
-
-def first(names: Sequence[str], count: int = 3) -> str:
-    """The first few names, for messages."""
-    return ", ".join(names[:count]) + (", …" if len(names) > count else "")

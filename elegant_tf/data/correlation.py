@@ -68,11 +68,13 @@ def draw_heat_map(matrix: np.ndarray, names: Sequence[str]) -> np.ndarray:
         _paste_upwards(image, name, font, middle, room - MARGIN)
     for row, column in np.ndindex(matrix.shape):
         left, top = room + column * CELL, room + row * CELL
-        draw.rectangle((left, top, left + CELL - 2, top + CELL - 2), _colour(matrix[row, column]))
+        draw.rectangle((left, top, left + CELL - 2, top + CELL - 2), _colour(float(matrix[row, column])))
     return np.asarray(image)
 
 
-def _paste_upwards(image: Image.Image, text: str, font: ImageFont.FreeTypeFont, middle: int, bottom: int) -> None:
+def _paste_upwards(
+    image: Image.Image, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, middle: int, bottom: int
+) -> None:
     label = Image.new("RGB", (int(font.getlength(text)) + 2, CELL), _WHITE)
     ImageDraw.Draw(label).text((0, CELL // 2), text, _INK, font, anchor="lm")
     label = label.transpose(Image.Transpose.ROTATE_90)

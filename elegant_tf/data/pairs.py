@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -139,6 +141,7 @@ class _Loader:
         self._bad_images = bad_images
         self._guard = guard
         self._encoded = encoded
+        self._read: Callable[[int], Any] = source.encoded if isinstance(source, EncodedSource) else source.load
         self._part = part
 
     def load(self, k: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -167,15 +170,14 @@ class _Loader:
             labels.append(self._source.labels[index])
         return np.array(images, object) if self._encoded else np.stack(images), np.stack(labels)
 
-    def _load_readable(self, index: int, attribute: int, has: bool) -> tuple[np.ndarray | bytes, int]:
-        """The image, or the next readable one of its pool, and its index."""
+    def _load_readable(self, index: int, attribute: int, has: bool) -> tuple[Any, int]:
+        """The image, or its file, or the next readable one of its pool, and its index."""
         pool = self._sampler.pool(attribute, has)
         place = int(np.searchsorted(pool, index))
-        load = self._source.encoded if self._encoded else self._source.load
         for step in range(len(pool)):
             candidate = int(pool[(place + step) % len(pool)])
             try:
-                return load(candidate), candidate
+                return self._read(candidate), candidate
             except BadImage as error:
                 self._bad_images.add(candidate, str(error))
         kind = "with" if has else "without"

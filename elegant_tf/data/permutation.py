@@ -42,7 +42,7 @@ def shuffled(places: np.ndarray, sizes: np.ndarray, keys: np.ndarray) -> np.ndar
 
 def derived_keys(key: int, *numbers: np.ndarray) -> np.ndarray:
     """Derives a key for every row of the columns `numbers`, integers `[N]`, from one key: uint64 `[N]`."""
-    keys = np.uint64(key)
+    keys = np.array(key, np.uint64)
     for column in numbers:
         keys = _mix(_mix(np.asarray(column, np.uint64) + _ROUND_KEYS[0]) ^ keys)
     return keys

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from elegant_tf.data.collection import Collection
+from elegant_tf.data.landmarks import check_points
 from elegant_tf.data.similarity import align
 from elegant_tf.errors import UserError
 from elegant_tf.images import BadImage, check_written_size, resize
@@ -84,7 +85,7 @@ def encode(image: np.ndarray, settings: Settings) -> bytes:
     """Encodes an image uint8 `[H, W, 3]` as the bytes of a JPEG or PNG file."""
     stream = io.BytesIO()
     if settings.encoding == "png":
-        options = {"compress_level": 6}
+        options: dict[str, Any] = {"compress_level": 6}
     else:
         full_colour = min(image.shape[:2]) < FULL_COLOUR_BELOW
         options = {"quality": settings.quality, "subsampling": "4:4:4" if full_colour else "4:2:0"}
@@ -97,20 +98,21 @@ def _points(
 ) -> np.ndarray | None:
     if collection.landmarks is not None:
         points = collection.landmarks[row]
-        height, width = image.shape[:2]
-        if settings.alignment == "similarity" and not ((points >= 0) & (points < [width, height])).all():
-            raise UserError(
-                f"its landmarks {points.tolist()} lie outside its {width} x {height} pixels: "
-                "are they of another variant of the images?"
-            )
+        if settings.alignment == "similarity":
+            height, width = image.shape[:2]
+            check_points(points, (width, height))
         return points
-    return detect(image) if settings.alignment == "similarity" else None
+    if settings.alignment != "similarity":
+        return None
+    assert detect is not None
+    return detect(image)
 
 
 def _arrange(image: np.ndarray, points: np.ndarray | None, settings: Settings) -> tuple[np.ndarray, np.ndarray | None]:
     """The image as it is stored, and its landmarks there."""
     size = settings.image_size
     if settings.alignment == "similarity":
+        assert points is not None
         image, similarity = align(image, points, size)
         return image, similarity.points(points).astype(np.float32)
     if settings.alignment == "none":

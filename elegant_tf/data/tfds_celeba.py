@@ -13,6 +13,7 @@ from elegant_tf.data.attributes import SPLITS, AttributeTable
 from elegant_tf.data.batches import untuned
 from elegant_tf.data.collection import Collection
 from elegant_tf.data.landmarks import COLUMNS, POINTS
+from elegant_tf.data.listing import is_file
 from elegant_tf.data.tfrecords import ByteReader, find_records
 from elegant_tf.errors import UserError
 from elegant_tf.images import BadImage, decode_image
@@ -105,6 +106,7 @@ def _builder(tfds: Any, root: Path) -> Any:
 
 
 def _find_prepared(root: Path) -> Path | None:
+    is_file(root / "dataset_info.json")  # glob passes over a folder that cannot be read
     for pattern in ("", "*", f"{NAME}/*"):
         for path in sorted(root.glob(f"{pattern}/dataset_info.json" if pattern else "dataset_info.json"), reverse=True):
             return path.parent

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,9 @@ import numpy as np
 from elegant_tf.errors import UserError
 
 HEAD, TAIL = 12, 4
+
+# A reader keeps at most a quarter of the file descriptors that the process may have.
+_SHARE_OF_DESCRIPTORS = 4
 
 
 def find_records(path: str | Path) -> np.ndarray:
@@ -40,7 +44,10 @@ def find_records(path: str | Path) -> np.ndarray:
 
 
 class ByteReader:
-    """Reads parts of several files, from any number of threads. The files stay open.
+    """Reads parts of several files, from any number of threads.
+
+    Files stay open, but no more of them than leave the process enough file descriptors: the others are opened for
+    each part.
 
     Raises:
         UserError: a file cannot be opened.
@@ -49,11 +56,16 @@ class ByteReader:
     def __init__(self, paths: Sequence[str | Path]) -> None:
         self._paths = [str(path) for path in paths]
         self._descriptors: list[int] = []
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _SHARE_OF_DESCRIPTORS
         for path in self._paths:
             try:
-                self._descriptors.append(os.open(path, os.O_RDONLY))
+                descriptor = os.open(path, os.O_RDONLY)
             except OSError as error:
                 raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+            if len(self._descriptors) < most:
+                self._descriptors.append(descriptor)
+            else:
+                os.close(descriptor)
 
     def __del__(self) -> None:
         for descriptor in getattr(self, "_descriptors", []):
@@ -61,7 +73,10 @@ class ByteReader:
 
     def read(self, file: int, offset: int, length: int) -> bytes:
         """`length` bytes of file number `file`, or fewer at its end. Raises OSError if it cannot be read."""
-        return os.pread(self._descriptors[file], length, offset)
+        if file < len(self._descriptors):
+            return os.pread(self._descriptors[file], length, offset)
+        with open(self._paths[file], "rb", buffering=0) as opened:
+            return os.pread(opened.fileno(), length, offset)
 
     def name(self, file: int) -> str:
         """The path of file number `file`."""

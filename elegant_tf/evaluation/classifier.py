@@ -16,6 +16,7 @@ import tensorflow as tf
 from elegant_tf.errors import UserError
 from elegant_tf.files import atomic_directory, write_json
 from elegant_tf.images import resize, to_float
+from elegant_tf.model.keras_settings import keras_defaults
 
 DESCRIPTION_FILE = "classifier.json"
 WEIGHTS_FILE = "weights.npz"
@@ -36,7 +37,7 @@ class Accuracy(NamedTuple):
 
     plain: float
     balanced: float
-    count: int
+    count: int  # type: ignore[assignment] # it takes the place of tuple.count
 
 
 class AttributeClassifier:
@@ -134,6 +135,7 @@ def check_new(directory: str | os.PathLike[str]) -> None:
         raise UserError(f"--out={os.fspath(directory)}: exists already: name a new directory")
 
 
+@keras_defaults()
 def _make_network(attributes: int, image_size: int) -> keras.Model:
     """Images in [-1, 1] to logits and features."""
     images = x = keras.Input((image_size, image_size, 3))

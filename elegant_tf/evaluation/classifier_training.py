@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from elegant_tf.bounds import LARGEST_SEED, Bounds
 from elegant_tf.data.pairs import BadImages, pair_dataset
 from elegant_tf.data.parallel import Progress, cpus, map_in_order
 from elegant_tf.data.sampler import PairSampler
@@ -17,6 +18,7 @@ from elegant_tf.errors import UserError
 from elegant_tf.evaluation.classifier import Accuracy, AttributeClassifier
 from elegant_tf.evaluation.report.tables import Table
 from elegant_tf.images import BadImage
+from elegant_tf.model.keras_settings import keras_defaults
 
 # Augmentation keeps the classifier from learning faint traces of editing or drawing: shifts as a share of the side, the
 # rest in units of [-1, 1].
@@ -41,14 +43,12 @@ class Training:
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name}={getattr(self, name)}: must be 1 or more")
-        if self.learning_rate <= 0:
-            raise UserError(f"--learning_rate={self.learning_rate}: must be more than 0")
-        if self.seed < 0:
-            raise UserError(f"--seed={self.seed}: must be 0 or more")
+            Bounds(at_least=1).check(name, getattr(self, name))
+        Bounds(above=0).check("learning_rate", float(self.learning_rate))
+        Bounds(at_least=0, at_most=LARGEST_SEED).check("seed", self.seed)
 
 
+@keras_defaults()
 def train_classifier(source: Source, test_source: Source, training: Training | None = None) -> AttributeClassifier:
     """Trains a classifier of a source's attributes, and measures it on another of the same attributes and size.
 
@@ -97,7 +97,7 @@ def measure_accuracies(classifier: AttributeClassifier, source: Source) -> dict[
 
 def accuracy_table(accuracies: Mapping[str, Accuracy]) -> str:
     """Aligned columns under their headings, a line per attribute; the mean last."""
-    mean = Accuracy(*np.mean(list(accuracies.values()), axis=0))
+    mean = Accuracy(*np.mean([tuple(accuracy) for accuracy in accuracies.values()], axis=0))
     rows = [
         (name, f"{accuracy.plain:.4f}", f"{accuracy.balanced:.4f}", f"{accuracy.count:.0f}")
         for name, accuracy in {**accuracies, "mean": mean}.items()

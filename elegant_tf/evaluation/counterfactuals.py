@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,12 @@ class Counterfactuals(Edits):
 
 def has_counterfactuals(config: Config) -> bool:
     """Whether a run's own data has held-out edits with counterfactual targets."""
-    return config.data.kind == "faces" or (Path(config.data.data_dir) / INDEX_FILE).is_file()
+    return config.data.kind == "faces" or has_index(config.data.data_dir)
+
+
+def has_index(data_dir: str | Path) -> bool:
+    """Whether a folder has counterfactual targets, as those have that `elegant-tf faces` wrote."""
+    return (Path(data_dir) / INDEX_FILE).is_file()
 
 
 def load_counterfactuals(
@@ -122,11 +128,13 @@ def read_counterfactuals(
             f"{index}: has no edits of {', '.join(attributes)}, which this run knows, "
             f"only of {', '.join(there) or 'nothing'}"
         )
-    names, directions, files = zip(*chosen, strict=True)
+    chosen_names, directions, rows = zip(*chosen, strict=True)
     inputs, exemplars, targets = (
-        np.stack([resize(read_image(index.parent / row[role]), image_size) for row in files]) for role in ROLES
+        np.stack([resize(read_image(index.parent / row[role]), image_size) for row in rows]) for role in ROLES
     )
-    return Counterfactuals(tuple(attributes), inputs, exemplars, *_columns(names, directions, attributes), targets)
+    return Counterfactuals(
+        tuple(attributes), inputs, exemplars, *_columns(chosen_names, directions, attributes), targets
+    )
 
 
 def _columns(
@@ -144,13 +152,13 @@ def _read_index(path: Path) -> list[tuple[list[str], str, Mapping[str, str]]]:
     except OSError as error:
         raise UserError(
             f"--data_dir={path.parents[1]}: cannot read {INDEX_FILE} in it ({error.strerror}): "
-            "give a folder that `elegant-tf faces --out DIR` wrote; photos have no counterfactual targets"
+            "give a folder that `elegant-tf faces --out DIR` wrote"
         ) from None
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path}: is not an index of edits ({error!r}): write the folder again") from None
 
 
-def _read_entry(entry: Mapping) -> tuple[list[str], str, Mapping[str, str]]:
+def _read_entry(entry: Mapping[str, Any]) -> tuple[list[str], str, Mapping[str, str]]:
     names, direction = [str(name) for name in entry["attributes"]], entry["direction"]
     if direction not in DIRECTIONS:
         raise ValueError(f"direction {direction}")

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from absl import logging
+
+from elegant_tf.bounds import LARGEST_SEED, Bounds
 from elegant_tf.config import Config
-from elegant_tf.data.source import Source
 from elegant_tf.editor import Editor
 from elegant_tf.errors import UserError
 from elegant_tf.evaluation.classifier import AttributeClassifier
-from elegant_tf.evaluation.counterfactuals import has_counterfactuals, load_counterfactuals
+from elegant_tf.evaluation.counterfactuals import has_counterfactuals, has_index, load_counterfactuals
 from elegant_tf.evaluation.distances import LEAST_IMAGES
-from elegant_tf.evaluation.edits import EVALUATION_SEED, edit_all, sample_edits
+from elegant_tf.evaluation.edits import EVALUATION_SEED, Edits, check_count, edit_all, sample_edits
 from elegant_tf.evaluation.face_describer import load_face_describer
+from elegant_tf.evaluation.held_out import ReadableSource
 from elegant_tf.evaluation.inception import Inception
-from elegant_tf.evaluation.metrics import METRICS, Metric
+from elegant_tf.evaluation.metrics import METRICS
 from elegant_tf.evaluation.metrics.context import DISTANCE_EDITS, Context, Extract
 from elegant_tf.evaluation.metrics.distribution import enough_for_distances
+from elegant_tf.evaluation.metrics.metric import Metric
 from elegant_tf.evaluation.metrics.scores import Score, Scores, best_first
 from elegant_tf.evaluation.report.cases import draw_cases
 from elegant_tf.evaluation.report.curves import read_curves
 from elegant_tf.evaluation.report.files import NAME, ReportFiles, write_report
 from elegant_tf.evaluation.report.sheet import draw_sheet
 from elegant_tf.evaluation.report.tables import Table
+from elegant_tf.files import check_writable
+from elegant_tf.paths import local_path
 from elegant_tf.rundir import SHIPPED, find_run, read_config
 from elegant_tf.sources import open_source
 
@@ -71,7 +78,7 @@ class Report(ReportFiles):
 
     def __str__(self) -> str:
         """The tables and the paths of the files."""
-        texts = [f"{table.title}\n{table.as_text()}" for table in self.tables]
+        texts = map(str, self.tables)
         paths = {"report": self.html_path, "numbers": self.json_path, "examples": self.image_path}
         return "\n\n".join([*texts, "\n".join(f"{name + ':':10s} {path}" for name, path in paths.items())])
 
@@ -79,7 +86,9 @@ class Report(ReportFiles):
 def evaluate(
     run: str | os.PathLike[str],
     *,
+    data: str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
+    labels_file: str | os.PathLike[str] | None = None,
     count: int = COUNT,
     out: str | os.PathLike[str] | None = None,
     classifier: str | os.PathLike[str] | None = None,
@@ -96,7 +105,9 @@ def evaluate(
 
     Args:
         run: a run directory, packed or not, or the name of a model that comes with the package.
-        data_dir: a folder that `elegant-tf faces` wrote; None: the run's own data.
+        data, data_dir, labels_file: what to evaluate on, as `DataConfig` has it, in place of the run's own data, which
+            may have moved; None: as the run has it. A folder that `elegant-tf faces` wrote, alone, gives the edits and
+            their targets, whatever kind of data the run has.
         count: edits per attribute and direction.
         out: the directory for `scorecard.json`, `.md`, `.html` and `.png`, which are replaced; None: `run`, or
             `scorecard-NAME` for a model that comes with the package.
@@ -111,29 +122,45 @@ def evaluate(
             on the run's seed, so that runs compare.
 
     Raises:
-        UserError: the run, the checkpoint or the data to evaluate on is missing, or a file cannot be read or written.
+        UserError: the run, the checkpoint or the data to evaluate on is missing, more than 1 % of its images cannot be
+            read, or a file cannot be read or written. As far as this can be known, it is raised before the work.
     """
-    if seed < 0:
-        raise UserError(f"--seed={seed}: must be 0 or more")
+    check_count(count)
+    Bounds(at_least=0, at_most=LARGEST_SEED).check("seed", seed)
     if distance_count is None:
         distance_count = INCEPTION_EDITS if inception else DISTANCE_EDITS
     if distance_count < LEAST_IMAGES:
         raise UserError(f"--distance_count={distance_count}: must be {LEAST_IMAGES} or more")
-    config = read_config(run)
-    extractors: dict[str, Extract] = {"Inception": Inception(inception)} if inception else {}
-    describers: dict[str, Extract] = {"dlib": load_face_describer(Path(face_models))} if face_models else {}
+    run = local_path(run, "run")
+    data_dir, labels_file, out, classifier, face_models = (
+        path if path is None else local_path(path, flag)
+        for path, flag in (
+            (data_dir, "data_dir"),
+            (labels_file, "labels_file"),
+            (out, "out"),
+            (classifier, "classifier"),
+            (face_models, "face_models"),
+        )
+    )
+    config, targets_dir = _evaluated_on(read_config(run), data, data_dir, labels_file)
+    place = _out(run, out)
+    check_writable(place)
+    curves = read_curves(run)
     editor = Editor.load(run, step=step)
     judge = _find_classifier(config, run, classifier)
-    has_targets = bool(data_dir) or has_counterfactuals(config)
-    source = _held_out(config, seed) if judge or inception or not has_targets else None
+    has_targets = bool(targets_dir) or has_counterfactuals(config)
+    with _naming_the_cure(data):
+        source = _held_out(config, seed) if judge or inception or not has_targets else None
+        if source is None or has_targets:
+            edits: Edits = load_counterfactuals(config, targets_dir, count, seed=seed)
+        else:
+            edits = sample_edits(source, count, seed)
+    extractors: dict[str, Extract] = {"Inception": Inception(inception)} if inception else {}
+    describers: dict[str, Extract] = {"dlib": load_face_describer(Path(face_models))} if face_models else {}
     if judge:
         describers[_JUDGE] = judge.features
-    if judge and enough_for_distances(source):
+    if judge and source and enough_for_distances(source):
         extractors[_JUDGE] = judge.features
-    if has_targets:
-        edits = load_counterfactuals(config, data_dir, count, seed=seed)
-    else:
-        edits = sample_edits(source, count, seed)
     context = Context(
         editor,
         config,
@@ -147,7 +174,7 @@ def evaluate(
         seed=seed,
     )
     settings = {
-        "evaluated_on": str(data_dir or config.data.data_dir or config.data.kind),
+        "evaluated_on": str(targets_dir or config.data.data_dir or config.data.kind),
         "count": count,
         "evaluation_seed": seed,
         "classifier": judge.settings if judge else None,
@@ -156,13 +183,40 @@ def evaluate(
         "face_models": str(face_models or ""),
         **config.flags(),
     }
-    return _report(context, settings, read_curves(run), _out(run, out))
+    report = _report(context, settings, curves, place)
+    if source and source.bad_images.count:
+        logging.warning("%s", source.bad_images.report())
+    return report
 
 
-def _held_out(config: Config, seed: int) -> Source:
-    """The test split of the run's data."""
+def _evaluated_on(
+    config: Config, data: str | None, data_dir: str | None, labels_file: str | None
+) -> tuple[Config, str | None]:
+    """The run's configuration with other data in place, and a folder of counterfactual targets that was given alone."""
+    if data_dir and not (data or labels_file) and (config.data.kind == "faces" or has_index(data_dir)):
+        return config, data_dir
+    if data and data != config.data.kind:  # the run's places are of data of another kind
+        data_dir, labels_file = data_dir or "", labels_file or ""
+    given = {"data": data, "data_dir": data_dir, "labels_file": labels_file}
+    return config.replace(**{name: value for name, value in given.items() if value is not None}), None
+
+
+def _held_out(config: Config, seed: int) -> ReadableSource:
+    """The test split of the data."""
     data = dataclasses.replace(config.data, faces_count=HELD_OUT_FACES)
-    return open_source(data, config.model.attributes, config.model.image_size, "test", seed)
+    return ReadableSource(open_source(data, config.model.attributes, config.model.image_size, "test", seed))
+
+
+@contextlib.contextmanager
+def _naming_the_cure(data: str | None) -> Iterator[None]:
+    """Adds to errors about the run's own data how to name other data."""
+    try:
+        yield
+    except UserError as error:
+        if data:
+            raise
+        cure = "To evaluate on other data, or if they have moved, give --data, --data_dir and --labels_file"
+        raise UserError(f"{error}. {cure}") from error
 
 
 def _find_classifier(
@@ -198,19 +252,23 @@ def _report(context: Context, settings: Mapping[str, Any], curves: Sequence[Mapp
     measured: dict[str, Any] = {key: None for metric in METRICS for key in metric.json_keys()}
     for result in results:
         measured.update(result.as_json())
-    title, captions, order = f"Held-out edits after {step:,} steps", {}, None
-    if scores := _find(results, Scores):
+    title, order = f"Held-out edits after {step:,} steps", None
+    captions: Mapping[tuple[str, str], str] = {}
+    if context.counterfactuals and (scores := _find(results, Scores)):
         title += f": realised {scores.mean.realised:.2f}, leak {scores.mean.leak:.1f}"
         captions, order = scores.captions, best_first(context.counterfactuals, edited)
-    files = write_report(
-        out,
-        title,
-        tables,
-        sheet=draw_sheet(edits, edited, captions, title),
-        cases=draw_cases(edits, edited, order, context.config.run.seed),
-        curves=curves,
-        values={"step": step, "settings": settings, **measured, "curves": curves},
-    )
+    try:
+        files = write_report(
+            out,
+            title,
+            tables,
+            sheet=draw_sheet(edits, edited, captions, title),
+            cases=draw_cases(edits, edited, order, context.config.run.seed),
+            curves=curves,
+            values={"step": step, "settings": settings, **measured, "curves": curves},
+        )
+    except UserError as error:  # the disk has filled up: the measurements must not be lost
+        raise UserError("\n\n".join([f"{error}. What was measured:", *map(str, tables)])) from error
     return Report(**vars(files), step=step, results=results, tables=tables)
 
 

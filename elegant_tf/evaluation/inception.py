@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from elegant_tf.errors import UserError
 from elegant_tf.images import to_float
+from elegant_tf.model.keras_settings import keras_defaults
 
 FEATURES = 2048
 
@@ -84,5 +85,6 @@ def _from_file(path: Path) -> keras.Model:
     return network
 
 
+@keras_defaults()
 def _network(weights: str | None) -> keras.Model:
     return keras.applications.InceptionV3(include_top=False, weights=weights, pooling="avg")

@@ -7,7 +7,8 @@ import numpy as np
 from elegant_tf.config import Config
 from elegant_tf.editor import Editor
 from elegant_tf.evaluation.counterfactuals import Counterfactuals, has_counterfactuals, load_counterfactuals
-from elegant_tf.evaluation.edits import edit_all, sample_edits
+from elegant_tf.evaluation.edits import Edits, edit_all, sample_edits
+from elegant_tf.evaluation.held_out import ReadableSource
 from elegant_tf.evaluation.metrics.reconstruction import reconstruct
 from elegant_tf.evaluation.metrics.scores import mean_score, scorecard
 from elegant_tf.model.elegant import Elegant
@@ -29,10 +30,10 @@ class Monitor:
     def __init__(self, config: Config) -> None:
         self._image_size = config.model.image_size
         if has_counterfactuals(config):
-            self._edits = load_counterfactuals(config, None, COUNT)
+            self._edits: Edits = load_counterfactuals(config, None, COUNT)
         else:
             source = open_source(config.data, config.model.attributes, config.model.image_size, "test")
-            self._edits = sample_edits(source, COUNT)
+            self._edits = sample_edits(ReadableSource(source), COUNT)
 
     def __call__(self, generator: Elegant) -> dict[str, float]:
         """`reconstruction_psnr` in decibels; with counterfactual targets `realised` and `leak`, otherwise `moved`.

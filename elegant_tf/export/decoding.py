@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from elegant_tf.images import END_OF_JPEG, JPEG_BLOCK, LOST_SHARE
+
 # 33.5 megapixels: about 0.5 GB of memory while an image is decoded, and more than most cameras take.
 MAX_PIXELS = 2**25
 RESIZES = ("crop", "pad", "stretch")
@@ -111,7 +113,18 @@ def _kind(data: tf.Tensor, name: str) -> tf.Tensor:
 def _decode_jpeg(data: tf.Tensor, name: str) -> tf.Tensor:
     shape = tf.io.extract_jpeg_shape(data)
     data = _check_size(data, shape[1], shape[0], name)
-    return tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
+    # A second end marker is ignored, and one for a file that lacks its own lets TensorFlow decode it as Pillow does.
+    whole = tf.equal(tf.strings.substr(data, -2, 2), END_OF_JPEG)
+    image = tf.io.decode_jpeg(tf.strings.join([data, END_OF_JPEG]), channels=3, dct_method="INTEGER_ACCURATE")
+    return ensure(image, whole | (_lost_share(image) <= LOST_SHARE), f"{name}: is a truncated JPEG image")
+
+
+def _lost_share(image: tf.Tensor) -> tf.Tensor:
+    """The share of the last rows that end in the grey that libjpeg takes for what is missing."""
+    ends = tf.cast(image[:, -JPEG_BLOCK:], tf.int32)
+    is_whole = tf.reduce_any(tf.abs(ends - 128) > 2, axis=[1, 2])
+    last = tf.reduce_max(tf.where(is_whole, tf.range(tf.shape(image)[0]), -1))
+    return 1.0 - tf.cast(last + 1, tf.float32) / tf.cast(tf.shape(image)[0], tf.float32)
 
 
 def _decode_png(data: tf.Tensor, header: tf.Tensor, name: str) -> tf.Tensor:
@@ -172,7 +185,7 @@ def _first_gif_frame(data: tf.Tensor, header: tf.Tensor, name: str) -> tuple[tf.
     def table(flags: tf.Tensor) -> tf.Tensor:
         return tf.where(flags >= 0x80, tf.bitwise.left_shift(6, flags & 7), 0)
 
-    def step(position, state, width, height):
+    def step(position: tf.Tensor, state: tf.Tensor, width: tf.Tensor, height: tf.Tensor) -> tuple[tf.Tensor, ...]:
         found = number(position)
         extension = tf.equal(state, at_block) & tf.equal(found, 0x21)
         frame = tf.equal(state, at_block) & tf.equal(found, 0x2C)

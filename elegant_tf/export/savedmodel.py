@@ -7,10 +7,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
 import elegant_tf
+from elegant_tf.bounds import LARGEST_VERSION, Bounds
 from elegant_tf.errors import UserError
 from elegant_tf.export.decoding import RESIZES
 from elegant_tf.export.signatures import make_signatures
@@ -19,6 +21,7 @@ from elegant_tf.files import atomic_directory
 from elegant_tf.images import check_image_size
 from elegant_tf.model.elegant import Elegant
 from elegant_tf.model.latent import block_bounds
+from elegant_tf.paths import check_loadable, local_path
 from elegant_tf.rundir import config_groups, read_model
 from elegant_tf.runs import load_generator, make_generator
 
@@ -56,8 +59,8 @@ class ExportOptions:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise UserError(f"--{name}={getattr(self, name)}: must be one of {', '.join(allowed)}")
-        if self.version is not None and self.version < 0:
-            raise UserError(f"--version={self.version}: must be 0 or more")
+        if self.version is not None:
+            Bounds(at_least=0, at_most=LARGEST_VERSION).check("version", self.version)
 
 
 def export_savedmodel(
@@ -78,9 +81,12 @@ def export_savedmodel(
 
     Raises:
         UserError: there is no such run or checkpoint, the run cannot take the image size, the version exists already or
-            cannot be written, or warm-up requests are asked for and tensorflow-serving-api is not installed.
+            cannot be written, TensorFlow could not load it from `export_dir`, or warm-up requests are asked for and
+            tensorflow-serving-api is not installed.
     """
     options = options or ExportOptions()
+    run_dir, export_dir = local_path(run_dir, "run"), local_path(export_dir, "out")
+    check_loadable(export_dir)
     model = read_model(run_dir)
     size = model.image_size if options.image_size is None else options.image_size
     check_image_size(size, 2**model.depth)
@@ -94,7 +100,7 @@ def export_savedmodel(
     return target
 
 
-def describe(run_dir: str | os.PathLike[str], size: int, step: int) -> dict:
+def describe(run_dir: str | os.PathLike[str], size: int, step: int) -> dict[str, Any]:
     """What an exported model holds beside its weights, as JSON values."""
     model = read_model(run_dir)
     return {
@@ -120,7 +126,7 @@ def load_for_export(run_dir: str | os.PathLike[str], step: int | None, precision
     return generator, step
 
 
-def _save(generator: Elegant, options: ExportOptions, size: int, described: Mapping, path: Path) -> None:
+def _save(generator: Elegant, options: ExportOptions, size: int, described: Mapping[str, Any], path: Path) -> None:
     signatures = make_signatures(generator, size, options.resize, options.encoding, described)
     asset = path / METADATA_FILE
     asset.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
@@ -14,11 +14,12 @@ from elegant_tf.model.elegant import Elegant
 
 MAX_STEPS = 64
 
-Signature: TypeAlias = Callable[..., dict[str, tf.Tensor]]
+Outputs: TypeAlias = dict[str, tf.Tensor]
+Signature: TypeAlias = Callable[..., Outputs]
 
 
 def make_signatures(
-    generator: Elegant, size: int, resize: str, encoding: str, described: Mapping
+    generator: Elegant, size: int, resize: str, encoding: str, described: Mapping[str, Any]
 ) -> dict[str, tf.types.experimental.GenericFunction]:
     """The model's functions by signature name. An invalid input raises InvalidArgumentError, which names it.
 
@@ -50,14 +51,14 @@ def make_signatures(
         encoded = encode_images(_to_pixels(tf.reshape(images, [-1, size, size, 3])), encoding)
         return tf.reshape(encoded, tf.shape(images)[:-3])
 
-    def swap(image, exemplar, weights):
+    def swap(image: tf.Tensor, exemplar: tf.Tensor, weights: tf.Tensor) -> Outputs:
         weights = _check_weights(weights, count)
         _check_counts(image=image, exemplar=exemplar, weights=weights)
         images, exemplars = decode(image, "image"), decode(exemplar, "exemplar")
         edited, _ = generator.edit(images, exemplars[:, None], weights[:, None])
         return {"edited_bytes": encode_result(edited)}
 
-    def edit(images, exemplars, weights):
+    def edit(images: tf.Tensor, exemplars: tf.Tensor, weights: tf.Tensor) -> Outputs:
         weights = _check_weights(weights, count)
         images = _check_pixels(images, "images", 2**generator.depth)
         exemplars = _check_pixels(exemplars, "exemplars", 2**generator.depth)
@@ -69,10 +70,10 @@ def make_signatures(
         edited, residual = generator.edit(images, exemplars, weights)
         return {"edited": edited, "residual": residual}
 
-    def encode(image):
+    def encode(image: tf.Tensor) -> Outputs:
         return {"code": tf.cast(generator.encode(decode(image, "image"))[0], tf.float32)}
 
-    def edit_with_codes(image, codes, weights):
+    def edit_with_codes(image: tf.Tensor, codes: tf.Tensor, weights: tf.Tensor) -> Outputs:
         weights, codes = _check_weights(weights, count), _check_codes(codes, "codes", code_shape)
         _check_counts(image=image, codes=codes, weights=weights)
         same = tf.equal(tf.shape(codes)[1], tf.shape(weights)[1])
@@ -80,14 +81,14 @@ def make_signatures(
         edited = generator.edit_with_each(decode(image, "image"), codes, weights)
         return {"edited": edited, "edited_bytes": encode_result(edited)}
 
-    def edit_with_code(image, code, weights):
+    def edit_with_code(image: tf.Tensor, code: tf.Tensor, weights: tf.Tensor) -> Outputs:
         weights, code = _check_weights(weights, count), _check_codes(code, "code", code_shape)
         _check_counts(image=image, code=code, weights=weights)
         images = decode(image, "image")
         edited, _ = generator.edit_encoded(images, *generator.encode(images), code[:, None], weights[:, None])
         return {"edited": edited, "edited_bytes": encode_result(edited)}
 
-    def interpolate(image, exemplar, weights, steps):
+    def interpolate(image: tf.Tensor, exemplar: tf.Tensor, weights: tf.Tensor, steps: tf.Tensor) -> Outputs:
         weights = _check_weights(weights, count)
         _check_counts(image=image, exemplar=exemplar, weights=weights, steps=steps)
         in_range = tf.reduce_all((steps >= 1) & (steps <= MAX_STEPS))
@@ -99,7 +100,7 @@ def make_signatures(
         edited = generator.edit_with_each(decode(image, "image"), codes, shares[:, :, None] * weights[:, None])
         return {"edited_bytes": encode_result(edited)}
 
-    def metadata(id):
+    def metadata(id: tf.Tensor) -> Outputs:
         texts = tf.fill(tf.shape(id), json.dumps(described))
         names = tf.constant(described["attributes"])
         return {"json": texts, "attributes": tf.repeat(names[None], tf.size(id), axis=0)}

@@ -21,6 +21,7 @@ from elegant_tf.export.savedmodel import describe, load_for_export
 from elegant_tf.files import atomic_directory, write_json, write_text
 from elegant_tf.images import check_image_size, to_float
 from elegant_tf.model.elegant import Elegant
+from elegant_tf.paths import check_new_directory, local_path
 from elegant_tf.rundir import read_model
 from elegant_tf.sources import open_source
 
@@ -85,8 +86,8 @@ def export_tflite(
     kinds = tuple(dict.fromkeys(kinds))
     if not kinds or set(kinds) - set(KINDS):
         raise UserError(f"--kinds or --tflite={','.join(kinds)}: must be one or several of {', '.join(KINDS)}")
-    if os.path.lexists(out):
-        raise UserError(f"{out}: exists already; choose another folder for TFLite files")
+    run_dir, out = local_path(run_dir, "run"), local_path(out, "out")
+    check_new_directory(out)
     model = read_model(run_dir)
     size = model.image_size if image_size is None else image_size
     check_image_size(size, 2**model.depth)
@@ -167,14 +168,14 @@ def _functions(generator: Elegant, size: int) -> dict[str, tf.types.experimental
     code = tf.TensorSpec([1, *generator.code_shape(size)], name="code")
     weights = tf.TensorSpec([1, len(generator.attributes)], name="weights")
 
-    def encode(image):
+    def encode(image: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"code": generator.encode(image)[0]}
 
-    def edit_with_code(image, code, weights):
+    def edit_with_code(image: tf.Tensor, code: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
         own, skips = generator.encode(image)
         return {"edited": generator.edit_encoded(image, own, skips, code[:, None], weights[:, None])[0]}
 
-    def swap(image, exemplar, weights):
+    def swap(image: tf.Tensor, exemplar: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
         return edit_with_code(image, encode(exemplar)["code"], weights)
 
     specs = {
@@ -250,7 +251,7 @@ def _inputs(faces: Source, attributes: int, index: int) -> dict[str, np.ndarray]
 
 
 def _load_swap(interpreter: Callable[..., Any], path: Path, threads: int) -> Callable[..., dict[str, np.ndarray]]:
-    return interpreter(model_path=str(path), num_threads=threads).get_signature_runner("swap")
+    return interpreter(model_content=path.read_bytes(), num_threads=threads).get_signature_runner("swap")
 
 
 def _threads() -> Iterator[int]:

@@ -24,6 +24,7 @@ from elegant_tf.export.torch_files import (
 from elegant_tf.export.torch_layout import TorchParameter, torch_parameters
 from elegant_tf.files import atomic_directory
 from elegant_tf.model.elegant import Elegant, MultiScaleDiscriminator
+from elegant_tf.paths import check_new_directory, local_path
 from elegant_tf.rundir import is_packed, read_config, write_config
 from elegant_tf.runs import load_discriminator, load_generator
 from elegant_tf.training.build import make_learner
@@ -51,8 +52,8 @@ def import_run(
     load_torch()
     if step < 0:
         raise UserError(f"--step={step}: must be 0 or more")
-    run_dir = Path(run_dir)
-    _check_new(run_dir)
+    run_dir, pth_dir = local_path(run_dir, "run"), local_path(pth_dir, "pth_dir")
+    check_new_directory(run_dir, "run")
     networks = find_networks(pth_dir, step)
     keras.utils.set_random_seed(config.run.seed)
     learner = make_learner(config)
@@ -86,6 +87,7 @@ def export_run(
             written.
     """
     load_torch()
+    run_dir, out = local_path(run_dir, "run"), local_path(out, "out")
     config = read_config(run_dir)
     generator, step = load_generator(run_dir, step)
     discriminator = None
@@ -96,12 +98,6 @@ def export_run(
         for network, parameters in _by_network(generator, discriminator).items()
     }
     return write_state_dicts(out, step, states), discriminator is not None
-
-
-def _check_new(run_dir: str | os.PathLike[str]) -> None:
-    """Raises UserError unless `run_dir` is free or an empty directory."""
-    if os.path.lexists(run_dir) and not (os.path.isdir(run_dir) and not os.listdir(run_dir)):
-        raise UserError(f"--run={run_dir}: exists already; choose a new directory")
 
 
 def _by_network(generator: Elegant, discriminator: MultiScaleDiscriminator | None) -> dict[str, list[TorchParameter]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -40,7 +41,7 @@ class CpuTraining(keras.DTypePolicy):
         """The dtype of the factors of a matrix product with this kernel `[3, 3, a, b]`."""
         return self._product_dtype if is_hidden(kernel.shape) else self.compute_dtype
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return {"name": self.name}
 
 
@@ -106,7 +107,7 @@ def normalize(x: tf.Tensor, alpha: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
 
 
 @tf.custom_gradient
-def _normalized(x: tf.Tensor, alpha: tf.Tensor, beta: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+def _normalized(x: tf.Tensor, alpha: tf.Tensor, beta: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
     squares = _over_channels(x * x)
 
     def gradient(slopes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

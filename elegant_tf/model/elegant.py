@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from elegant_tf.model.latent import exchange
+from elegant_tf.model.layers import Shape
 from elegant_tf.model.networks import Decoder, Discriminator, Encoder
 
 
@@ -32,7 +34,7 @@ class Elegant(keras.Model):
         width: int = 64,
         depth: int = 5,
         flip_tta: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.attributes = tuple(attributes)
@@ -42,7 +44,7 @@ class Elegant(keras.Model):
         self.encoder = Encoder(width, depth, dtype=self.dtype_policy, name="encoder")
         self.decoder = Decoder(width, depth, dtype=self.dtype_policy, name="decoder")
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         arguments = {
             "attributes": list(self.attributes),
             "width": self.width,
@@ -51,7 +53,7 @@ class Elegant(keras.Model):
         }
         return {**super().get_config(), **arguments}
 
-    def build(self, input_shape=None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         self.encoder.build()
         self.decoder.build()
         self.built = True
@@ -147,17 +149,17 @@ class MultiScaleDiscriminator(keras.Model):
         conditioning: how they take labels in, `planes` or `projection`; see `networks.Discriminator`.
     """
 
-    def __init__(self, width: int = 64, conditioning: str = "planes", **kwargs) -> None:
+    def __init__(self, width: int = 64, conditioning: str = "planes", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.width = width
         self.conditioning = conditioning
         self.full = Discriminator(width, conditioning, dtype=self.dtype_policy, name="full")
         self.half = Discriminator(width, conditioning, dtype=self.dtype_policy, name="half")
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "width": self.width, "conditioning": self.conditioning}
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Makes the variables; `input_shape` is `[N, S, S, 3 + n]` for n attributes."""
         _, height, width, channels = input_shape
         self.full.build((None, height, width, channels))

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import keras
 import tensorflow as tf
 
 from elegant_tf.model.cpu_kernels import CpuTraining, can_downsample, downsample, normalize, unit, upsample
 
 KERNEL_STDDEV = 0.02
+
+# Keras would take it from the user's keras.json.
+DATA_FORMAT = "channels_last"
+
+Shape: TypeAlias = tuple[Any, ...]
+"""Of a layer's input: whole numbers, or None where a size is not known."""
 
 
 @keras.saving.register_keras_serializable(package="elegant_tf")
@@ -19,11 +27,11 @@ class Normalization(keras.layers.Layer):
     compute dtype.
     """
 
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._on_cpu = isinstance(self.dtype_policy, CpuTraining)
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: Shape) -> None:
         self.alpha = self.add_weight(name="alpha", shape=(1,), initializer="ones", autocast=False)
         self.beta = self.add_weight(name="beta", shape=(1,), initializer="zeros", autocast=False)
         self.built = True
@@ -42,12 +50,12 @@ class Normalization(keras.layers.Layer):
 class _StridedConvolution(keras.layers.Layer):
     """What both directions share: a 3x3 kernel with stride 2, its initial values and its configuration."""
 
-    def __init__(self, filters: int, **kwargs) -> None:
+    def __init__(self, filters: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.filters = filters
         self._on_cpu = isinstance(self.dtype_policy, CpuTraining)
 
-    def _convolution(self, layer: type[keras.layers.Layer], input_shape) -> keras.layers.Layer:
+    def _convolution(self, layer: type[keras.layers.Layer], input_shape: Shape) -> keras.layers.Layer:
         # PyTorch's default for biases, which the authors left in place: uniform in +-1/sqrt(fan in).
         bound = (9 * input_shape[-1]) ** -0.5
         return layer(
@@ -55,13 +63,14 @@ class _StridedConvolution(keras.layers.Layer):
             3,
             strides=2,
             padding="valid",
+            data_format=DATA_FORMAT,
             kernel_initializer=keras.initializers.RandomNormal(0.0, KERNEL_STDDEV),
             bias_initializer=keras.initializers.RandomUniform(-bound, bound),
             dtype=self.dtype_policy,
             name="convolution",
         )
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "filters": self.filters}
 
 
@@ -72,8 +81,8 @@ class Downsample(_StridedConvolution):
     Equals PyTorch's `Conv2d(C, filters, 3, stride=2, padding=1)`; Keras' "same" would pad one side only.
     """
 
-    def build(self, input_shape) -> None:
-        self.padding = keras.layers.ZeroPadding2D(1, dtype=self.dtype_policy)
+    def build(self, input_shape: Shape) -> None:
+        self.padding = keras.layers.ZeroPadding2D(1, DATA_FORMAT, dtype=self.dtype_policy)
         self.convolution = self._convolution(keras.layers.Conv2D, input_shape)
         self.convolution.build(input_shape)
         self.built = True
@@ -92,10 +101,10 @@ class Upsample(_StridedConvolution):
     without its first row and column.
     """
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: Shape) -> None:
         self.convolution = self._convolution(keras.layers.Conv2DTranspose, input_shape)
         self.convolution.build(input_shape)
-        self.cropping = keras.layers.Cropping2D(((1, 0), (1, 0)), dtype=self.dtype_policy)
+        self.cropping = keras.layers.Cropping2D(((1, 0), (1, 0)), DATA_FORMAT, dtype=self.dtype_policy)
         self.built = True
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:

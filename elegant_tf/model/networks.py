@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from elegant_tf.model.layers import KERNEL_STDDEV, Downsample, Normalization, Upsample
+from elegant_tf.model.layers import KERNEL_STDDEV, Downsample, Normalization, Shape, Upsample
 
 LEAK = 0.2
 DISCRIMINATOR_DEPTH = 4
@@ -21,11 +22,11 @@ def channel_counts(width: int, depth: int) -> list[int]:
 class _Network(keras.Model):
     """A model whose constructor arguments are its configuration."""
 
-    def __init__(self, arguments: dict, **kwargs) -> None:
+    def __init__(self, arguments: dict[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._arguments = arguments
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self._arguments}
 
 
@@ -38,7 +39,9 @@ def _normalizations(count: int, dtype: keras.DTypePolicy) -> list[Normalization]
     return [Normalization(dtype=dtype, name=f"normalization{level}") for level in range(count)]
 
 
-def _build_stack(layers: Sequence[keras.layers.Layer], normalizations: Sequence, in_channels: int) -> None:
+def _build_stack(
+    layers: Sequence[keras.layers.Layer], normalizations: Sequence[Normalization], in_channels: int
+) -> None:
     for index, layer in enumerate(layers):
         layer.build((None, None, None, in_channels))
         in_channels = layer.filters
@@ -55,12 +58,12 @@ class Encoder(_Network):
         depth: number of halvings.
     """
 
-    def __init__(self, width: int = 64, depth: int = 5, **kwargs) -> None:
+    def __init__(self, width: int = 64, depth: int = 5, **kwargs: Any) -> None:
         super().__init__({"width": width, "depth": depth}, **kwargs)
         self.channels = channel_counts(width, depth)
         self.downs, self.normalizations = _down_stack(self.channels, self.dtype_policy)
 
-    def build(self, input_shape=None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         _build_stack(self.downs, self.normalizations, 3)
         self.built = True
 
@@ -81,7 +84,7 @@ class Decoder(_Network):
         width, depth: the encoder's.
     """
 
-    def __init__(self, width: int = 64, depth: int = 5, **kwargs) -> None:
+    def __init__(self, width: int = 64, depth: int = 5, **kwargs: Any) -> None:
         super().__init__({"width": width, "depth": depth}, **kwargs)
         self.channels = channel_counts(width, depth)[-2::-1]
         self.ups = [
@@ -91,7 +94,7 @@ class Decoder(_Network):
         self.normalizations = _normalizations(depth - 1, self.dtype_policy)
         self._code_channels = channel_counts(width, depth)[-1]
 
-    def build(self, input_shape=None) -> None:
+    def build(self, input_shape: Shape | None = None) -> None:
         _build_stack(self.ups, self.normalizations, 2 * self._code_channels)
         self.built = True
 
@@ -139,13 +142,13 @@ class Discriminator(_Network):
         conditioning: `planes` or `projection`.
     """
 
-    def __init__(self, width: int = 64, conditioning: str = "planes", **kwargs) -> None:
+    def __init__(self, width: int = 64, conditioning: str = "planes", **kwargs: Any) -> None:
         super().__init__({"width": width, "conditioning": conditioning}, **kwargs)
         self.channels = channel_counts(width, DISCRIMINATOR_DEPTH)
         self.conditioning = conditioning
         self.downs, self.normalizations = _down_stack(self.channels, self.dtype_policy)
 
-    def build(self, input_shape) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Makes the variables for `[N, S, S, 3]` images and n labels: `input_shape` is `[N, S, S, 3 + n]`."""
         _, size, _, channels = input_shape
         planes = self.conditioning == "planes"

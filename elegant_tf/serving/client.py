@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import random
@@ -12,14 +13,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
+from elegant_tf.bounds import Bounds
 from elegant_tf.coefficients import swap_coefficients
 from elegant_tf.errors import UserError
-from elegant_tf.images import read_image
-from elegant_tf.serving.endpoint import Endpoint, Transport, Unavailable
+from elegant_tf.images import MAX_PIXELS, READ_FORMATS, read_image
+from elegant_tf.serving.endpoint import Endpoint, Refused, Transport, Unavailable
 from elegant_tf.serving.rest_transport import RestTransport
 
+MOST_RETRIES = 1000
 FIRST_WAIT = 0.2
 LONGEST_WAIT = 5.0
 
@@ -53,22 +56,23 @@ class Client:
     """
 
     def __init__(self, transport: Transport, timeout: float = 30.0, retries: int = 4) -> None:
-        if not 0 < timeout < float("inf"):
-            raise UserError(f"--timeout={timeout}: must be a number of seconds, more than 0")
-        if retries < 0:
-            raise UserError(f"--retries={retries}: must be 0 or more")
+        Bounds(above=0, at_most=1e6).check("timeout", float(timeout))
+        Bounds(at_least=0, at_most=MOST_RETRIES).check("retries", retries)
         self._transport, self._timeout, self._retries = transport, timeout, retries
 
     @cached_property
     def metadata(self) -> dict[str, Any]:
-        """The model's metadata: attributes, image size, step and more; requested once."""
-        found = self._ask("metadata", {"id": np.zeros(1, np.int32)}, "json")
+        """The model's metadata: attributes, image size, step and more; requested once.
+
+        Raises:
+            UserError: the model is not one that `elegant-tf export` wrote, or the server refused the request.
+            Unavailable: the server was not available at any attempt.
+        """
         try:
-            return json.loads(found[0])
-        except (ValueError, TypeError) as error:
-            raise UserError(
-                "the server's model was not exported by this package: its metadata cannot be read"
-            ) from error
+            return _read_metadata(self._ask("metadata", {"id": np.zeros(1, np.int32)}, "json"))
+        except Refused as error:
+            expected = "expected the signature 'metadata' of a model that elegant-tf exported"
+            raise UserError(f"{self._transport.endpoint}: {expected}, found another model: {error}") from error
 
     def edit(
         self,
@@ -83,22 +87,22 @@ class Client:
             images: N encoded images, each of which gets the same edit.
             exemplars: one encoded image, which gives all attributes, or one for each attribute, in order.
             attributes: names, of those in `metadata`.
-            strength: 0 keeps, 1 exchanges, between interpolates, beyond extrapolates; one for all attributes or one
-                for each.
+            strength: 0 reconstructs the images, which may change them slightly; 1 exchanges, between interpolates,
+                beyond extrapolates; one for all attributes or one for each.
 
         Raises:
-            UserError: an attribute is unknown, numbers do not fit together, or the server refused the request.
+            UserError: an attribute is unknown, numbers do not fit together, the server refused the request, or its
+                answer is not that of the model that `metadata` describes.
             Unavailable: the server was not available at any attempt.
         """
         coefficients = swap_coefficients(self.metadata["attributes"], attributes, len(exemplars), strength)
         count = len(images)
         inputs = {"image": _objects(images), "weights": np.repeat(coefficients.sum(0)[None], count, axis=0)}
         if len(exemplars) == 1:
-            return list(
-                self._ask("serving_default", {**inputs, "exemplar": _objects(exemplars * count)}, "edited_bytes")
-            )
-        code = np.repeat(self._joined_code(exemplars, coefficients)[None], count, axis=0)
-        return list(self._ask("edit_with_code", {**inputs, "code": code}, "edited_bytes"))
+            inputs["exemplar"] = _objects(list(exemplars) * count)
+            return self._ask_for_images("serving_default", inputs)
+        inputs["code"] = np.repeat(self._joined_code(exemplars, coefficients)[None], count, axis=0)
+        return self._ask_for_images("edit_with_code", inputs)
 
     def close(self) -> None:
         """Closes the connection."""
@@ -107,12 +111,25 @@ class Client:
     def _joined_code(self, exemplars: Sequence[bytes], coefficients: np.ndarray) -> np.ndarray:
         """One code `[h, w, C]` with the block of each attribute from the exemplar that gives it."""
         codes = self._ask("encode", {"image": _objects(exemplars)}, "code")
-        joined = codes[0].copy()
         bounds = self.metadata["block_bounds"]
+        if codes.dtype == object or codes.ndim != 4 or (len(codes), codes.shape[3]) != (len(exemplars), bounds[-1]):
+            raise self._unexpected(f"codes [{len(exemplars)}, h, w, {bounds[-1]}]", codes)
+        joined = codes[0].copy()
         for exemplar, attribute in zip(*np.nonzero(coefficients), strict=True):
             block = slice(bounds[attribute], bounds[attribute + 1])
             joined[..., block] = codes[exemplar, ..., block]
         return joined
+
+    def _ask_for_images(self, signature: str, inputs: Mapping[str, np.ndarray]) -> list[bytes]:
+        """An encoded image for each of the images among the inputs."""
+        edited = self._ask(signature, inputs, "edited_bytes")
+        count = len(inputs["image"])
+        if edited.shape != (count,) or not all(isinstance(data, bytes) for data in edited):
+            raise self._unexpected(f"encoded images [{count}]", edited)
+        return list(edited)
+
+    def _unexpected(self, expected: str, found: np.ndarray) -> UserError:
+        return UserError(f"{self._transport.endpoint}: expected {expected}, found {found.dtype} {list(found.shape)}")
 
     def _ask(self, signature: str, inputs: Mapping[str, np.ndarray], output: str) -> np.ndarray:
         return with_retries(
@@ -147,19 +164,52 @@ def with_retries(
 def image_bytes(path: str | Path) -> bytes:
     """An image file's bytes, or those of a PNG where a server would decode the file differently from `read_image`.
 
-    A PNG replaces images that EXIF rotates, transparent and animated ones, and formats that TensorFlow cannot decode.
+    A PNG replaces images that EXIF rotates, transparent, animated and cut-off ones, and formats that TensorFlow cannot
+    decode.
 
     Raises:
         BadImage: the file is missing, not an image, damaged or too large.
     """
-    pixels = read_image(path)
-    with Image.open(path) as image:
-        plain = (image.format, image.mode) in _PLAIN and not image.has_transparency_data
-        if plain and np.array_equal(pixels, image.convert("RGB")):
-            return Path(path).read_bytes()
+    if _is_plain(path):
+        return Path(path).read_bytes()
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
+    Image.fromarray(read_image(path)).save(file, "PNG")
     return file.getvalue()
+
+
+def _is_plain(path: str | Path) -> bool:
+    """Whether every server decodes the file as `read_image` does. Decodes it only if its header leaves that open."""
+    try:
+        with Image.open(path, formats=READ_FORMATS) as image:
+            if (image.format, image.mode) not in _PLAIN or image.has_transparency_data:
+                return False
+            if image.width * image.height > MAX_PIXELS or _is_turned(image):
+                return False
+            image.load()
+            return True
+    except Exception:  # noqa: BLE001 - Pillow raises almost any exception; `read_image` says what is wrong
+        return False
+
+
+def _is_turned(image: Image.Image) -> bool:
+    # An image with a broken EXIF block is still an image.
+    with contextlib.suppress(Exception):
+        return image.getexif().get(ExifTags.Base.Orientation) in range(2, 9)
+    return False
+
+
+def _read_metadata(found: np.ndarray) -> dict[str, Any]:
+    try:
+        metadata = json.loads(found[0])
+        names, bounds = metadata["attributes"], metadata["block_bounds"]
+        fit = len(bounds) == len(names) + 1 and all(isinstance(name, str) for name in names)
+    except KeyError as error:
+        raise Refused(f"its metadata have no {error}") from error
+    except (ValueError, TypeError, IndexError) as error:
+        raise Refused("its metadata are not a JSON object") from error
+    if not fit:
+        raise Refused("its metadata have attributes and block_bounds that do not fit together")
+    return metadata
 
 
 def _objects(values: Sequence[bytes]) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""The address of a served model, how to ask it, and the error of a server that is not available."""
+"""The address of a served model, how to ask it, and how requests fail."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +14,10 @@ from elegant_tf.errors import UserError
 
 class Unavailable(UserError):
     """The server could not be reached or is overloaded; a later attempt may succeed."""
+
+
+class Refused(UserError):
+    """The served model does not take the request, or answers with other outputs than expected."""
 
 
 @dataclass(frozen=True)
@@ -59,19 +63,42 @@ class Endpoint:
             if not Path(path).is_file():
                 raise UserError(f"--{name}={path}: no such file")
 
+    def __str__(self) -> str:
+        version = f", version {self.version}" if self.version is not None else ""
+        label = f", label {self.label!r}" if self.label is not None else ""
+        return f"{self.server}: model {self.model!r}{version}{label}"
+
 
 class Transport(Protocol):
     """A connection to an endpoint."""
+
+    endpoint: Endpoint
 
     def predict(self, signature: str, inputs: Mapping[str, np.ndarray], output: str, timeout: float) -> np.ndarray:
         """One output of a signature. Encoded images are arrays of `bytes` objects, as inputs and as outputs.
 
         Raises:
             Unavailable: the server cannot be reached or is overloaded.
-            UserError: there was no answer within `timeout` seconds, or the server refused the request.
+            Refused: the model does not take the request, or lacks the output.
+            UserError: there was no answer within `timeout` seconds, there is no such model, or another error.
         """
         ...
 
     def close(self) -> None:
         """Closes the connection."""
         ...
+
+
+def not_served(endpoint: Endpoint, answer: str) -> UserError:
+    """The error of a server that does not serve that model; `answer` is what the server says."""
+    return UserError(f"{endpoint}: is not served: {one_line(answer)}; check --model, --version and --label")
+
+
+def lacking(endpoint: Endpoint, output: str, found: Iterable[str]) -> Refused:
+    """The error of an answer without the output that was asked for."""
+    return Refused(f"{endpoint}: expected the output {output!r}, found {', '.join(sorted(found)) or 'none'}")
+
+
+def one_line(text: str) -> str:
+    """A server's message on one line."""
+    return " ".join(text.split())

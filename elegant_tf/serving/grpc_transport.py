@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from elegant_tf.errors import UserError
-from elegant_tf.serving.endpoint import Endpoint, Unavailable
+from elegant_tf.serving.endpoint import Endpoint, Refused, Unavailable, lacking, not_served, one_line
 
 # Images can be larger than gRPC's default limit of 4 MB; -1: no limit.
 _OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
@@ -31,7 +31,7 @@ class GrpcTransport:
                 "gRPC needs tensorflow-serving-api: pip install 'elegant-tf[serving]', or ask over --protocol=rest"
             ) from None
         self._grpc, self._requests = grpc, predict_pb2
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._channel = self._open(endpoint)
         self._service = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
 
@@ -47,26 +47,32 @@ class GrpcTransport:
 
         request = self._requests.PredictRequest()
         spec = request.model_spec
-        spec.name, spec.signature_name = self._endpoint.model, signature
-        if self._endpoint.version is not None:
-            spec.version.value = self._endpoint.version
-        elif self._endpoint.label is not None:
-            spec.version_label = self._endpoint.label
+        spec.name, spec.signature_name = self.endpoint.model, signature
+        if self.endpoint.version is not None:
+            spec.version.value = self.endpoint.version
+        elif self.endpoint.label is not None:
+            spec.version_label = self.endpoint.label
         for name, value in inputs.items():
             request.inputs[name].CopyFrom(make_tensor_proto(value))
         try:
             response = self._service.Predict(request, timeout=timeout)
         except self._grpc.RpcError as error:
             raise self._translate(error, timeout) from error
+        if output not in response.outputs:
+            raise lacking(self.endpoint, output, response.outputs)
         return make_ndarray(response.outputs[output])
 
     def _translate(self, error: Any, timeout: float) -> UserError:
-        server, code, details = self._endpoint.server, error.code(), error.details()
-        if code == self._grpc.StatusCode.UNAVAILABLE:
+        server, code, details = self.endpoint.server, error.code(), one_line(error.details() or "")
+        codes = self._grpc.StatusCode
+        if code == codes.UNAVAILABLE:
             return Unavailable(f"{server}: is not available: {details}")
-        if code == self._grpc.StatusCode.DEADLINE_EXCEEDED:
+        if code == codes.DEADLINE_EXCEEDED:
             return UserError(f"{server}: no answer within {timeout:.3g} seconds; give it more --timeout")
-        return UserError(f"{server}: {code.name}: {details}")
+        if code == codes.NOT_FOUND:
+            return not_served(self.endpoint, details)
+        kind = Refused if code in (codes.INVALID_ARGUMENT, codes.FAILED_PRECONDITION) else UserError
+        return kind(f"{server}: {code.name}: {details}")
 
     def close(self) -> None:
         self._channel.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http
 import http.client
 import json
 import ssl
@@ -15,10 +16,13 @@ from typing import Any
 import numpy as np
 
 from elegant_tf.errors import UserError
-from elegant_tf.serving.endpoint import Endpoint, Unavailable
+from elegant_tf.serving.endpoint import Endpoint, Refused, Unavailable, lacking, not_served, one_line
 
 # Bad gateway and service unavailable: the answers of a proxy, or of the server itself, under overload.
 _BUSY = (502, 503)
+
+# Bad request, and precondition failed.
+_REFUSED = (400, 412)
 
 
 class RestTransport:
@@ -35,7 +39,7 @@ class RestTransport:
             url += f"/versions/{endpoint.version}"
         elif endpoint.label is not None:
             url += f"/labels/{urllib.parse.quote(endpoint.label)}"
-        self._server, self._url = endpoint.server, f"{url}:predict"
+        self.endpoint, self._server, self._url = endpoint, endpoint.server, f"{url}:predict"
         self._tls = _tls_context(endpoint) if endpoint.tls else None
 
     def predict(self, signature: str, inputs: Mapping[str, np.ndarray], output: str, timeout: float) -> np.ndarray:
@@ -44,21 +48,33 @@ class RestTransport:
         request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})
         try:
             with urllib.request.urlopen(request, timeout=timeout, context=self._tls) as response:
-                answer = json.load(response)["outputs"]
+                return self._pick(json.load(response)["outputs"], output)
         except urllib.error.HTTPError as error:
-            kind = Unavailable if error.code in _BUSY else UserError
-            raise kind(f"{self._server}: HTTP {error.code}: {_message(error)}") from error
+            raise self._translate(error) from error
         except TimeoutError as error:
             raise self._too_late(timeout) from error
         except (OSError, http.client.HTTPException) as error:
             if isinstance(getattr(error, "reason", None), TimeoutError):
                 raise self._too_late(timeout) from error
             raise Unavailable(f"{self._server}: is not available: {getattr(error, 'reason', error)}") from error
+        except UserError:
+            raise
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{self._server}: its answer is not TF Serving's at {self._url}") from error
+
+    def _pick(self, outputs: Any, output: str) -> np.ndarray:
         # TF Serving omits the name of a signature's only output.
-        several = isinstance(answer, dict) and "b64" not in answer
-        return _from_json(answer[output] if several else answer)
+        if isinstance(outputs, dict) and "b64" not in outputs:
+            if output not in outputs:
+                raise lacking(self.endpoint, output, outputs)
+            outputs = outputs[output]
+        return _from_json(outputs)
+
+    def _translate(self, error: urllib.error.HTTPError) -> UserError:
+        if error.code == http.HTTPStatus.NOT_FOUND:
+            return not_served(self.endpoint, _message(error))
+        kind = Unavailable if error.code in _BUSY else Refused if error.code in _REFUSED else UserError
+        return kind(f"{self._server}: HTTP {error.code}: {_message(error)}")
 
     def _too_late(self, timeout: float) -> UserError:
         return UserError(f"{self._server}: no answer within {timeout:.3g} seconds; give it more --timeout")
@@ -105,6 +121,7 @@ def _holds_text(value: Any) -> bool:
 def _message(error: urllib.error.HTTPError) -> str:
     text = error.read().decode("utf-8", "replace")
     try:
-        return json.loads(text)["error"]
+        text = json.loads(text)["error"]
     except (ValueError, KeyError, TypeError):
-        return text.strip()[:500] or error.reason
+        text = text[:500]
+    return one_line(str(text)) or str(error.reason)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,13 +12,13 @@ from elegant_tf.data.attributes import CELEBA_ATTRIBUTES
 from elegant_tf.data.celeba_layout import ATTRIBUTES_FILE, IMAGE_FOLDER, LANDMARK_FILES, PARTITION_FILE
 from elegant_tf.data.landmarks import COLUMNS
 from elegant_tf.errors import UserError
-from elegant_tf.files import atomic_directory, write_json, write_text
+from elegant_tf.files import atomic_directory, check_writable, write_json, write_text
 from elegant_tf.images import check_written_size, write_image
 from elegant_tf.synthetic.face import Counterfactual, Face, make_counterfactuals, make_face
 from elegant_tf.synthetic.workers import draw_faces
 
-BATCH = 1000
-"""The number of images in memory at once."""
+BATCH, BATCH_PIXELS = 1000, 2**30
+"""The most images, and pixels of them, in memory at once."""
 
 ROLES = ("input", "exemplar", "target")
 """The images of a counterfactual."""
@@ -89,13 +90,21 @@ def _check(out: Path, count: int, image_size: int, counterfactuals: int) -> None
         raise UserError(f"counterfactuals={counterfactuals}: expected 0 or more")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UserError(f"--out={out}: already exists; name a new or an empty folder")
+    check_writable(out)
 
 
 def _write_images(folder: Path, count: int, size: int, seed: int, workers: int | None) -> None:
-    for start in range(0, count, BATCH):
-        faces = [make_face(seed, index) for index in range(start, min(start + BATCH, count))]
+    for start, stop in _batches(count, size):
+        faces = [make_face(seed, index) for index in range(start, stop)]
         for number, image in enumerate(draw_faces(faces, size, workers), start + 1):
             write_image(folder / _file(number), image)
+
+
+def _batches(count: int, size: int) -> Iterator[tuple[int, int]]:
+    """The bounds of the batches in which `count` images of side `size` are drawn."""
+    most = min(BATCH, BATCH_PIXELS // size**2)
+    for start in range(0, count, most):
+        yield start, min(start + most, count)
 
 
 def _file(number: int) -> str:
@@ -111,20 +120,20 @@ def _write_tables(folder: Path, faces: Sequence[Face], size: int) -> None:
     _write_table(folder / PARTITION_FILE, [], partition)
 
 
-def _write_table(path: Path, head: Sequence[str], rows: Sequence[Sequence[int]]) -> None:
+def _write_table(path: Path, head: Sequence[str], rows: Iterable[Iterable[int]]) -> None:
     lines = [" ".join([_file(number), *map(str, row)]) for number, row in enumerate(rows, 1)]
     write_text(path, "\n".join([*head, *lines]) + "\n")
 
 
 def _write_counterfactuals(folder: Path, count: int, size: int, seed: int, workers: int | None) -> None:
     pairs = make_counterfactuals(seed, count)
-    entries = []
+    entries: list[dict[str, Any]] = []
     for number, pair in enumerate(pairs):
         files = {role: f"{role}_{number:05d}.png" for role in ROLES}
         entries.append({**files, "attributes": list(pair.attributes), "direction": _direction(pair)})
     for role in ROLES:
-        for start in range(0, count, BATCH):
-            faces = [getattr(pair, role) for pair in pairs[start : start + BATCH]]
+        for start, stop in _batches(count, size):
+            faces = [getattr(pair, role) for pair in pairs[start:stop]]
             for number, image in enumerate(draw_faces(faces, size, workers), start):
                 write_image(folder / entries[number][role], image)
     index = {"version": INDEX_VERSION, "image_size": size, "seed": seed, "counterfactuals": entries}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class Face:
 
     def with_styles(self, styles: dict[str, Style | None]) -> Face:
         """This identity with other styles of some attributes, by name; None removes the attribute."""
-        return Face(self.identity, self.styles._replace(**styles))
+        return Face(self.identity, self.styles._replace(**dict[str, Any](styles)))
 
     def draw(self, size: int) -> np.ndarray:
         """uint8 `[size, size, 3]` RGB."""

@@ -194,7 +194,7 @@ def draw_mouth(canvas: Canvas, who: Identity, smile: Smiling | None) -> None:
     canvas.fill(np.concatenate([ys[0], ys[1][::-1]]), shade(lips, 0.82))
     shine = mix(lips, WHITE, 0.6 if mouth.lipstick else 0.4)
     canvas.glow(who.mouth_x, (inner[6] + lower[6]) / 2, 0.045, mouth.lower * 0.42, shine, 0.6)
-    if opening:
+    if smile and opening:
         canvas.inside(
             [np.concatenate([ys[1], ys[2][::-1]])],
             (74, 18, 26),

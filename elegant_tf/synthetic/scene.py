@@ -21,7 +21,8 @@ def _ramps() -> tuple[Image.Image, Image.Image]:
     grid = (np.arange(64) + 0.5) / 64
     linear = np.broadcast_to(255 * grid[:, None], (64, 64))
     radial = 255 * np.minimum(1, np.hypot(grid[:, None] - 0.4, grid[None, :] - 0.5) / 0.75) ** 1.4
-    return tuple(Image.fromarray(ramp.round().astype(np.uint8)) for ramp in (linear, radial))
+    rising, outward = (Image.fromarray(ramp.round().astype(np.uint8)) for ramp in (linear, radial))
+    return rising, outward
 
 
 def _wash(canvas: Canvas, backdrop: Backdrop) -> None:

@@ -162,7 +162,7 @@ _MAKERS = (_eyeglasses, _bangs, _mustache, _smiling, _hat)
 
 def make_styles(dice: Dice) -> Styles:
     """Chooses independently for each attribute whether it is present, and in which style."""
-    return Styles(*(maker(dice) if dice.chance(PRESENCE) else None for maker in _MAKERS))
+    return Styles._make(maker(dice) if dice.chance(PRESENCE) else None for maker in _MAKERS)
 
 
 def make_style(attribute: str, dice: Dice) -> Style:

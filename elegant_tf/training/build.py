@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -83,7 +84,7 @@ def make_terms(loss: LossConfig, discriminator: MultiScaleDiscriminator) -> tupl
     of_generator.append(Reconstruction(loss.reconstruction_weight, loss.reconstruction_norm))
     if loss.residual_weight:
         of_generator.append(Residual(loss.residual_weight))
-    cycle = {"carrier_share": loss.carrier_share, "warmup_updates": loss.cycle_warmup_updates}
+    cycle: dict[str, Any] = {"carrier_share": loss.carrier_share, "warmup_updates": loss.cycle_warmup_updates}
     if loss.cycle_weight:
         of_generator.append(Cycle(loss.cycle_weight, **cycle))
     if loss.style_cycle_weight:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Any
 
 import tensorflow as tf
 from absl import logging
 
+from elegant_tf.checkpoint_files import CheckpointFiles
 from elegant_tf.config import Config
 from elegant_tf.errors import UserError
+from elegant_tf.files import free_bytes, literal
 from elegant_tf.model.elegant import Elegant
-from elegant_tf.rundir import CHECKPOINT_DIR, CHECKPOINT_PREFIX, check_start
-from elegant_tf.runs import load_generator, readable
+from elegant_tf.rundir import check_start
+from elegant_tf.runs import checkpoint_steps, load_generator, newest_checkpoint, opened
 from elegant_tf.training.gradients import GradientStep
 from elegant_tf.training.update import Learner
 
@@ -35,26 +38,44 @@ class Checkpoints:
         self._checkpoint = tf.train.Checkpoint(
             learner=tf.train.Checkpoint(**_networks(learner), **_optimizers(learner))
         )
-        self._directory = str(Path(run_dir) / CHECKPOINT_DIR)
-        self._manager = tf.train.CheckpointManager(
-            self._checkpoint, self._directory, max_to_keep=kept, checkpoint_name=CHECKPOINT_PREFIX
-        )
+        _ = self._checkpoint.save_counter  # TensorFlow makes it when it is first read; it is in every checkpoint.
+        self._run_dir = run_dir
+        self._files = CheckpointFiles(run_dir)
+        self._kept = kept
+        self._damaged: set[int] = set()
 
     def save(self, step: int) -> str:
-        """Saves as this step's checkpoint and returns its path."""
-        return self._manager.save(checkpoint_number=step)
-
-    def restore(self) -> str | None:
-        """Restores the newest checkpoint, every value of it, and returns its path; None if there is none.
+        """Saves as this step's checkpoint, then removes those beyond the newest that are kept; returns its path.
 
         Raises:
-            UserError: the checkpoint is damaged or does not fit.
+            UserError: it cannot be written. Then nothing is left of it, and the others stay.
         """
-        path = self._manager.latest_checkpoint
-        if path is None:
+        with self._files.written(step) as path, literal(path.parent) as folder:
+            self._checkpoint.write(str(folder / path.name))
+        self._damaged.discard(step)
+        self._remove_old(step)
+        return str(self._files.path(step))
+
+    def restore(self) -> str | None:
+        """Restores the newest checkpoint that can be read, every value of it, and returns its path.
+
+        Damaged ones are passed over with a warning. They are replaced when training saves that step again.
+
+        Returns:
+            The path; None if there are no files of any checkpoint.
+
+        Raises:
+            UserError: there are checkpoints and none of them can be read, or it does not fit.
+        """
+        self._files.finish()
+        try:
+            step = newest_checkpoint(self._run_dir)
+        except UserError as error:
+            raise UserError(f"{error}. Put back a copy of the files, or choose another --run_dir") from error
+        if step is None:
             return None
-        cure = f"Remove its files, and its line in {self._directory}/checkpoint, to go on from an earlier one"
-        with readable(path, cure):
+        self._damaged = {later for later in self._files.steps() if later > step}
+        with opened(self._run_dir, step) as path:
             reader = tf.train.load_checkpoint(path)
             if _is_old(reader):
                 part = tf.train.Checkpoint(learner=tf.train.Checkpoint(**_networks(self._learner)))
@@ -63,7 +84,43 @@ class Checkpoints:
                     _restore_old(reader, side, getattr(self._learner, f"{side}_step"), self._learner.updates)
             else:
                 self._checkpoint.restore(path).assert_consumed()
-        return path
+        return str(self._files.path(step))
+
+    def newest(self) -> str | None:
+        """The path of the newest checkpoint that is not known to be damaged; None if there is none."""
+        steps = self._sound()
+        return str(self._files.path(steps[-1])) if steps else None
+
+    def check_room(self, saves: int) -> None:
+        """Refuses a disk that is too full for this many checkpoints to come, of which only the newest are kept.
+
+        Raises:
+            UserError: it is, saying how much is needed.
+        """
+        size = sum(variable.shape.num_elements() * variable.dtype.size for variable in self._variables())
+        count = min(saves, max(1, self._kept + 1 - len(self._sound())))
+        free = free_bytes(self._files.folder)
+        if count * size > free:
+            raise UserError(
+                f"{self._files.folder}: the disk has {free / 1e6:,.1f} MB free, and {count} checkpoints of "
+                f"{size / 1e6:,.1f} MB are to be written. Make room, choose another --run_dir, "
+                "or lower --checkpoints_kept"
+            )
+
+    def _variables(self) -> Iterator[tf.Variable]:
+        for held in [*_networks(self._learner).values(), *_optimizers(self._learner).values()]:
+            yield from held if isinstance(held, (list, tuple)) else [held]
+
+    def _sound(self) -> list[int]:
+        """The steps of the checkpoints that have all their files and are not known to be damaged."""
+        return [step for step in checkpoint_steps(self._run_dir) if step not in self._damaged]
+
+    def _remove_old(self, newest: int) -> None:
+        kept = [step for step in self._sound() if step <= newest][-self._kept :]
+        for step in self._files.steps():
+            if step < kept[0]:
+                self._files.remove(step)
+        self._files.write_list(kept)
 
 
 def load_start(config: Config) -> Elegant:
@@ -79,7 +136,7 @@ def load_start(config: Config) -> Elegant:
         raise UserError(f"--start_from={config.run.start_from}: {error}") from error
 
 
-def _networks(learner: Learner) -> dict:
+def _networks(learner: Learner) -> dict[str, Any]:
     """What every version's checkpoints hold under the same names."""
     held = {
         "generator_variables": [variable.value for variable in learner.generator.weights],
@@ -91,7 +148,7 @@ def _networks(learner: Learner) -> dict:
     return held
 
 
-def _optimizers(learner: Learner) -> dict:
+def _optimizers(learner: Learner) -> dict[str, Any]:
     return {
         "generator_optimizer_state": learner.generator_step.state,
         "discriminator_optimizer_state": learner.discriminator_step.state,

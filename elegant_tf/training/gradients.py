@@ -75,7 +75,7 @@ class GradientStep:
         bad = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.cast(~finite, tf.float32))
         # Keras' apply leaves the replica context, which it must not do inside tf.cond: the condition goes outside.
         context.merge_call(self._apply_on_all, args=(tf.equal(bad, 0.0), self._with_l2(gradients)))
-        self._adapt_scale(tf.equal(bad, 0.0))
+        _adapt(self.scale, self.good_updates, tf.equal(bad, 0.0))
 
     def _apply_on_all(self, strategy: tf.distribute.Strategy, good: tf.Tensor, gradients: Sequence[tf.Tensor]) -> None:
         def apply() -> None:
@@ -83,8 +83,10 @@ class GradientStep:
 
         tf.cond(strategy.experimental_local_results(good)[0], apply, lambda: None)
 
-    def _adapt_scale(self, good: tf.Tensor) -> None:
-        grown = tf.where(self.good_updates + 1 >= LOSS_SCALE_GROWTH_UPDATES, self.scale * 2.0, self.scale)
-        self.scale.assign(tf.where(good, grown, tf.maximum(self.scale / 2.0, 1.0)))
-        count = (self.good_updates + 1) % LOSS_SCALE_GROWTH_UPDATES
-        self.good_updates.assign(tf.where(good, count, tf.zeros_like(count)))
+
+def _adapt(scale: tf.Variable, good_updates: tf.Variable, good: tf.Tensor) -> None:
+    """Doubles the scale after many good updates in a row, and halves it after a bad one."""
+    grown = tf.where(good_updates + 1 >= LOSS_SCALE_GROWTH_UPDATES, scale * 2.0, scale)
+    scale.assign(tf.where(good, grown, tf.maximum(scale / 2.0, 1.0)))
+    count = (good_updates + 1) % LOSS_SCALE_GROWTH_UPDATES
+    good_updates.assign(tf.where(good, count, tf.zeros_like(count)))

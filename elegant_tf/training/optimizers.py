@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
@@ -12,6 +13,8 @@ from elegant_tf.config import Config
 from elegant_tf.model.cpu_kernels import is_hidden
 
 EPSILON = 1e-8
+
+Rate: TypeAlias = float | keras.optimizers.schedules.LearningRateSchedule
 
 # Muon's published momentum, and the size of an entry's step in units of the rate, which makes Adam's rates suit it.
 MOMENTUM = 0.95
@@ -89,7 +92,7 @@ class StepDecay(keras.optimizers.schedules.LearningRateSchedule):
             rate *= tf.clip_by_value(tf.cast(self._steps - step, tf.float64) / self._cooldown, 0.0, 1.0)
         return rate
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return dict(self._arguments)
 
 
@@ -105,11 +108,11 @@ class Adam(keras.optimizers.Optimizer):
         beta_1, beta_2: decay rates of the moments.
     """
 
-    def __init__(self, learning_rate=2e-4, beta_1: float = 0.5, beta_2: float = 0.999, **kwargs) -> None:
+    def __init__(self, learning_rate: Rate = 2e-4, beta_1: float = 0.5, beta_2: float = 0.999, **kwargs: Any) -> None:
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.beta_1, self.beta_2 = beta_1, beta_2
 
-    def build(self, variables: Sequence) -> None:
+    def build(self, variables: Sequence[keras.Variable]) -> None:
         if self.built:
             return
         super().build(variables)
@@ -122,7 +125,14 @@ class Adam(keras.optimizers.Optimizer):
         index = self._get_variable_index(variable)  # as Keras' own guide to custom optimizers has it
         self._adam_step(gradient, variable, learning_rate, self.means[index], self.squares[index])
 
-    def _adam_step(self, gradient, variable, learning_rate, mean, square) -> None:
+    def _adam_step(
+        self,
+        gradient: tf.Tensor,
+        variable: tf.Variable,
+        learning_rate: tf.Tensor,
+        mean: keras.Variable,
+        square: keras.Variable,
+    ) -> None:
         dtype = variable.dtype
         beta1, beta2 = (tf.constant(beta, dtype) for beta in (self.beta_1, self.beta_2))
         count = tf.cast(self.iterations.value + 1, dtype)
@@ -139,7 +149,7 @@ class Adam(keras.optimizers.Optimizer):
             grad=tf.cast(gradient, dtype),
         )
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "beta_1": self.beta_1, "beta_2": self.beta_2}
 
 
@@ -156,11 +166,13 @@ class Muon(Adam):
     Args: Adam's.
     """
 
-    def build(self, variables: Sequence) -> None:
+    def build(self, variables: Sequence[keras.Variable]) -> None:
         if self.built:
             return
         keras.optimizers.Optimizer.build(self, variables)
-        self.means, self.squares, self.momenta = [], [], []
+        self.means: list[keras.Variable | None] = []
+        self.squares: list[keras.Variable | None] = []
+        self.momenta: list[keras.Variable | None] = []
         for variable in variables:
             hidden = is_hidden(variable.shape)
             for slots, name, used in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import tensorflow as tf
 
@@ -27,7 +28,7 @@ def make_strategy(name: str, batch_size: int) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(names)
 
 
-def distribute(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy) -> Iterable:
+def distribute(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy) -> Iterable[Any]:
     """`dataset`, with a part of each batch for every replica.
 
     A single CPU takes it as it is: nothing is to be divided or copied to a device, and TensorFlow's distributed

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -21,23 +21,32 @@ from elegant_tf.config import Config
 from elegant_tf.data.pairs import BadImages, pair_dataset
 from elegant_tf.data.sampler import PairSampler
 from elegant_tf.errors import UserError
+from elegant_tf.files import remove_parts
 from elegant_tf.images import to_uint8
 from elegant_tf.losses.term import Term, halves
 from elegant_tf.model.elegant import Elegant
+from elegant_tf.paths import local_path
 from elegant_tf.rundir import (
     CHECKPOINT_DIR,
     CONFIG_FILE,
+    EVALUATIONS_FILE,
     PACKED_FILE,
+    SAMPLES_DIR,
+    SUMMARIES_DIR,
     check_start,
+    check_usable,
     read_config,
     removed_options,
     write_config,
 )
+from elegant_tf.runlock import check_unlocked, locked
+from elegant_tf.runs import checkpoint_steps
 from elegant_tf.sources import open_source
 from elegant_tf.training.build import make_learner
 from elegant_tf.training.checkpoint import Checkpoints, load_start
+from elegant_tf.training.reporter import LOG_FILE, Reporter
 from elegant_tf.training.strategy import distribute, make_strategy
-from elegant_tf.training.summary import Summary
+from elegant_tf.training.summary import METRICS_FILE, Summary
 from elegant_tf.training.update import choose_exchanged, generate
 
 # Updates in one call of the compiled loop, at most: a signal waits for the call under way.
@@ -57,9 +66,11 @@ class Trainer:
         evaluator: called every `--evaluate_every` steps, which must be 0 without one.
         terms: further losses of the generator, see `losses.term.Term`.
         generator_optimizer, discriminator_optimizer: any Keras optimizers; None: what `--optimizer` names.
+        on_screen: whether to show progress on `sys.stderr`; it goes to the run directory's `train.log` in any case.
 
     Raises:
-        UserError: the directory holds a run of another configuration, or the data cannot be used.
+        UserError: the directory holds a run of another configuration, cannot be written or has no room, another
+            process trains in it, or the data cannot be used.
     """
 
     def __init__(
@@ -70,10 +81,12 @@ class Trainer:
         terms: Sequence[Term] = (),
         generator_optimizer: keras.optimizers.Optimizer | None = None,
         discriminator_optimizer: keras.optimizers.Optimizer | None = None,
+        on_screen: bool = True,
     ) -> None:
         self.config = config
-        self.run_dir = Path(run_dir)
+        self.run_dir = Path(local_path(run_dir, "run_dir"))
         check_run_dir(config, self.run_dir)
+        check_unlocked(self.run_dir)
         if config.run.evaluate_every and evaluator is None:
             raise UserError(f"--evaluate_every={config.run.evaluate_every}: needs an evaluator; pass one, or 0")
         data, seed = config.data, config.run.seed
@@ -92,7 +105,9 @@ class Trainer:
                 _in_this_scope(discriminator_optimizer),
             )
         self._checkpoints = Checkpoints(self.learner, self.run_dir, config.run.checkpoints_kept)
+        self._checkpoints.check_room(self._saves_to_come())
         self._evaluator = evaluator
+        self._reporter = Reporter(self.run_dir, on_screen)
         self._stop_signal: int | None = None
 
     @property
@@ -104,12 +119,23 @@ class Trainer:
         """Trains to the last step, or until a signal or the time limit; saves before it returns.
 
         Raises:
-            UserError: a loss or a weight is no longer finite (the last checkpoint stands), or too many images
-                cannot be read.
+            UserError: a loss or a weight is no longer finite, too many images cannot be read, something cannot be
+                written, or another process trains in the run directory. The text names the newest checkpoint.
         """
-        self._begin()
+        with locked(self.run_dir):
+            check_run_dir(self.config, self.run_dir)  # Another process may have trained there since the first check.
+            with self._reporter:
+                self._begin()
+                try:
+                    self._train()
+                except UserError as error:
+                    newest = self._checkpoints.newest()
+                    saved = f"The newest checkpoint is {newest}" if newest else "No checkpoint has been saved"
+                    raise UserError(f"{error}. {saved}") from error
+
+    def _train(self) -> None:
         start, deadline = self.step, self._deadline()
-        summary = Summary(self.run_dir, self.config.run.steps, start)
+        summary = Summary(self.run_dir, self.config.run.steps, start, self._reporter, deadline)
         bad_images = BadImages(len(self._source.labels))
         first = start * self.config.updates_per_step
         dataset = pair_dataset(self._source, self._sampler, first, bad_images)
@@ -132,7 +158,8 @@ class Trainer:
             mine.set_weights(generator.get_weights())
 
     def _begin(self) -> None:
-        self.run_dir.mkdir(parents=True, exist_ok=True)
+        for folder in (self.run_dir, self.run_dir / SAMPLES_DIR, self.run_dir / CHECKPOINT_DIR):
+            remove_parts(folder)
         if (self.run_dir / CONFIG_FILE).exists():
             for option, advice in removed_options(self.run_dir).items():
                 logging.warning("this run was trained with --%s, an option that is gone: %s", option, advice)
@@ -141,12 +168,17 @@ class Trainer:
             self._start_from(load_start(self.config))
         write_config(self.config, self.run_dir)
         if path is not None:
-            logging.info("resuming at step %d from %s", self.step, path)
+            self._reporter.note(f"resuming at step {self.step} from {path}")
+
+    def _saves_to_come(self) -> int:
+        options, steps = self.config.run, checkpoint_steps(self.run_dir)
+        left = max(0, options.steps - (steps[-1] if steps else 0))
+        return math.ceil(left / (options.checkpoint_every or options.steps))
 
     def _deadline(self) -> float:
         return time.monotonic() + 60.0 * self.config.run.max_minutes if self.config.run.max_minutes else math.inf
 
-    def _loop(self, batches: Iterator, summary: Summary, deadline: float) -> None:
+    def _loop(self, batches: Iterator[Any], summary: Summary, deadline: float) -> None:
         options, run_updates = self.config.run, self._compile()
         pending: list[tuple[int, dict[str, float]]] = []
         first = step = saved = self.step
@@ -156,6 +188,7 @@ class Trainer:
             updates = count * self.config.updates_per_step
             means = {name: float(value) for name, value in run_updates(batches, tf.constant(updates)).items()}
             step += count
+            summary.advance(step)
             self._check_finite(means, step)
             pending.append((updates, means))
             if self._due(step, options.log_every) or step == options.steps:
@@ -167,22 +200,22 @@ class Trainer:
                 saved = step
             if self._due(step, options.sample_every):
                 summary.samples(step, self.sample_grid())
-            if self._due(step, options.evaluate_every):
+            if self._evaluator and self._due(step, options.evaluate_every):
                 summary.evaluation(step, self._evaluator(self.learner.editing_generator))
         if step > saved:
             self._save(step)
         self._say_why_stopped(step)
 
-    def _compile(self) -> Callable[[Iterator, tf.Tensor], dict[str, tf.Tensor]]:
+    def _compile(self) -> Callable[[Iterator[Any], tf.Tensor], dict[str, tf.Tensor]]:
         update = tf.function(self.learner.update, jit_compile=self.config.run.jit or None)
         strategy = self._strategy
 
-        def one(batches: Iterator) -> dict[str, tf.Tensor]:
+        def one(batches: Iterator[Any]) -> dict[str, tf.Tensor]:
             terms = strategy.run(update, args=(next(batches),))
             return {name: strategy.reduce(tf.distribute.ReduceOp.SUM, term, axis=None) for name, term in terms.items()}
 
         @tf.function
-        def run_updates(batches: Iterator, count: tf.Tensor) -> dict[str, tf.Tensor]:
+        def run_updates(batches: Iterator[Any], count: tf.Tensor) -> dict[str, tf.Tensor]:
             sums = one(batches)
             for _ in tf.range(count - 1):
                 terms = one(batches)
@@ -214,7 +247,7 @@ class Trainer:
         if not all(np.isfinite(variable.numpy()).all() for variable in variables):
             self._check_finite({"a weight": math.nan}, step)
         path = self._checkpoints.save(step)
-        logging.info("saved %s", path)
+        self._reporter.note(f"saved {path}", routine=True)
 
     def sample_grid(self) -> np.ndarray:
         """Fixed training pairs as uint8 rows `[n, 8, S, S, 3]`: A, B, C, D, A1, B1 and the residuals of C and D."""
@@ -231,7 +264,7 @@ class Trainer:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        kept = {number: signal.signal(number, self._note_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        kept = {number: signal.signal(number, self._note_signal) for number in _stop_signals()}
         try:
             yield
         finally:
@@ -239,10 +272,12 @@ class Trainer:
                 signal.signal(number, handler)
 
     def _note_signal(self, number: int, frame: object) -> None:
-        if self._stop_signal is not None:  # Asked twice: leave at once, as the user then expects.
-            raise KeyboardInterrupt
+        if self._stop_signal is not None:
+            if number == signal.SIGHUP:  # A terminal that closes sends it, and then its shell does, too.
+                return
+            raise KeyboardInterrupt  # Asked twice: leave at once, as the user then expects.
         self._stop_signal = number
-        logging.info("%s: saving, then leaving (once more to leave at once)", signal.Signals(number).name)
+        self._reporter.note(f"{signal.Signals(number).name}: saving, then leaving (once more to leave at once)")
 
     def _say_why_stopped(self, step: int) -> None:
         go_on = "the same command continues from there"
@@ -252,7 +287,7 @@ class Trainer:
             why = f"{self.config.run.max_minutes:g} minutes are over at step {step}; {go_on}"
         else:
             why = f"all {step} steps are done"
-        logging.info("%s", why)
+        self._reporter.note(why)
 
     @property
     def interrupted(self) -> bool:
@@ -261,17 +296,22 @@ class Trainer:
 
 
 def check_run_dir(config: Config, run_dir: str | os.PathLike[str]) -> None:
-    """Refuses a directory in which this configuration must not train.
+    """Refuses a directory in which this configuration must not or cannot train. Writes nothing.
 
     Raises:
         UserError: it holds a run whose configuration differs, naming the fields; or a packed run; or checkpoints
-            without a configuration; or it is no directory.
+            without a configuration; or it is no directory, or something in it cannot be written.
     """
     run_dir = Path(run_dir)
+    if os.path.lexists(run_dir) and not os.path.isdir(run_dir):
+        raise UserError(f"--run_dir={run_dir}: is a file; must be a directory to make or to go on in")
+    try:
+        os.fspath(run_dir).encode()
+    except UnicodeEncodeError:
+        raise UserError(f"--run_dir={os.fspath(run_dir)!a}: is not UTF-8, as TensorFlow needs it; rename it") from None
+    check_usable(run_dir, [CHECKPOINT_DIR, SUMMARIES_DIR, SAMPLES_DIR], [METRICS_FILE, EVALUATIONS_FILE, LOG_FILE])
     if config.run.start_from and not (run_dir / CONFIG_FILE).exists():
         check_start(config)
-    if run_dir.exists() and not run_dir.is_dir():
-        raise UserError(f"--run_dir={run_dir}: is a file; must be a directory to make or to go on in")
     if (run_dir / PACKED_FILE).exists():
         raise UserError(f"--run_dir={run_dir}: is a packed run, which cannot be trained on; choose another --run_dir")
     if (run_dir / CONFIG_FILE).exists():
@@ -283,7 +323,15 @@ def check_run_dir(config: Config, run_dir: str | os.PathLike[str]) -> None:
                 "Choose another --run_dir, or the same options to go on with that run"
             )
     elif (run_dir / CHECKPOINT_DIR).exists():
-        raise UserError(f"--run_dir={run_dir}: has checkpoints but no {CONFIG_FILE}; choose another --run_dir")
+        raise UserError(
+            f"--run_dir={run_dir}: has checkpoints but no {CONFIG_FILE}; put it back, or choose another --run_dir"
+        )
+
+
+def _stop_signals() -> list[signal.Signals]:
+    """Signals upon which a training saves and leaves. `nohup` has SIGHUP ignored, which stays so."""
+    stays = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *([] if stays else [signal.SIGHUP])]
 
 
 def _in_this_scope(optimizer: keras.optimizers.Optimizer | None) -> keras.optimizers.Optimizer | None:

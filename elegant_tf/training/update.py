@@ -67,6 +67,7 @@ class Learner:
             The replica's share of the batch's mean losses, unweighted scalars by name, and both weighted sums:
             `discriminator` and `generator`.
         """
+        batch = _in_dtype(batch, self.generator.variable_dtype)
         exchanged = choose_exchanged(batch, self._exchange_share, self._step("exchange").seed)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self.generator_step.variables)
@@ -111,9 +112,10 @@ class Learner:
 
 def generate(generator: Elegant, batch: Batch, exchanged: tf.Tensor) -> Generated:
     """Encodes A and B, reconstructs both, and exchanges attributes between them; `exchanged`: `[N, n]` in {0, 1}."""
+    batch = _in_dtype(batch, generator.variable_dtype)
     images = tf.concat([batch["a"], batch["b"]], axis=0)
     labels = tf.concat([batch["y_a"], batch["y_b"]], axis=0)
-    exchanged = tf.concat([exchanged, exchanged], axis=0)
+    exchanged = tf.cast(tf.concat([exchanged, exchanged], axis=0), labels.dtype)
     codes, skips = generator.encode(images, training=True)
     edited_codes = exchange(codes, swap_halves(codes)[:, None], exchanged[:, None])
     residuals = generator.decode(
@@ -134,6 +136,13 @@ def generate(generator: Elegant, batch: Batch, exchanged: tf.Tensor) -> Generate
         edited_labels=labels + exchanged * (swap_halves(labels) - labels),
         residuals=changed,
     )
+
+
+def _in_dtype(batch: Batch, dtype: str) -> Batch:
+    """The batch with its images and labels in the variables' format; data come in float32."""
+    return {
+        name: tf.cast(value, dtype) if tf.as_dtype(value.dtype).is_floating else value for name, value in batch.items()
+    }
 
 
 def choose_exchanged(batch: Batch, share: float, seed: tf.Tensor | None) -> tf.Tensor:

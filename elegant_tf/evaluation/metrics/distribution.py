@@ -75,7 +75,7 @@ class Distances(Metric):
 
     @classmethod
     def measure(cls, context: Context) -> Distances | None:
-        if not context.extractors:
+        if not context.extractors or context.source is None:
             return None
         options = (context.distance_count, context.seed)
         return cls(

@@ -11,6 +11,7 @@ from elegant_tf.evaluation.metrics.context import Context
 from elegant_tf.evaluation.report.tables import Table
 
 
+@dataclasses.dataclass(frozen=True)
 class Metric(ABC):
     """What was measured of an editor: a frozen dataclass whose fields are entries of `scorecard.json`."""
 

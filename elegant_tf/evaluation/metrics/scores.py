@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -58,7 +59,7 @@ class Sums:
         changed = (before != wanted).any(axis=-1, keepdims=True)
 
         def total(values: np.ndarray, where: np.ndarray) -> np.ndarray:
-            return np.sum(np.abs(values), axis=(1, 2, 3), where=where, dtype=np.float64)
+            return np.asarray(np.sum(np.abs(values), axis=(1, 2, 3), where=where, dtype=np.float64))
 
         kept = 3.0 * np.sum(~changed, axis=(1, 2, 3))
         return cls(
@@ -135,11 +136,11 @@ def score(name: str, direction: str, inputs: np.ndarray, targets: np.ndarray, ed
 
 def mean_score(scores: Sequence[Score]) -> Score:
     """The unweighted mean over rows; its intervals assume that rows are independent."""
-    means = {
+    means: dict[str, Any] = {
         field: float(np.mean([getattr(score, field) for score in scores]))
         for field in ("realised", "leak", "psnr", "ssim")
     }
-    intervals = {
+    intervals: dict[str, Any] = {
         f"{field}_interval": _mean_interval(means[field], [getattr(score, f"{field}_interval") for score in scores])
         for field in ("realised", "leak")
     }

@@ -109,11 +109,15 @@ def fidelities(galleries: Galleries, edited: np.ndarray) -> list[Fidelity]:
             name,
             direction,
             float(right[rows].mean()),
-            confidence_interval(len(rows), lambda drawn, rows=rows: float(right[rows][drawn].mean())),
+            _interval(right[rows]),
             len(rows),
         )
         for name, direction, rows in galleries.kinds()
     ]
+
+
+def _interval(right: np.ndarray) -> Interval:
+    return confidence_interval(len(right), lambda drawn: float(right[drawn].mean()))
 
 
 def nearest(edited: np.ndarray, candidates: np.ndarray) -> np.ndarray:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html
-import json
 import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from elegant_tf.errors import UserError
+from elegant_tf.files import read_json_lines
 from elegant_tf.rundir import EVALUATIONS_FILE, find_run
 
 # Of a curve, in pixels.
@@ -16,9 +17,17 @@ _WIDTH, _HEIGHT, _MARGIN = 420, 220, 40
 
 
 def read_curves(run: str | os.PathLike[str]) -> list[dict[str, float]]:
-    """The rows of a run's `evaluations.jsonl`, oldest first; empty if it has none."""
+    """The rows of a run's `evaluations.jsonl`, oldest first; empty if it has none.
+
+    Raises:
+        UserError: it cannot be read, or a line other than the last is no row of numbers.
+    """
     path = find_run(run) / EVALUATIONS_FILE
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    rows = read_json_lines(path) if os.path.lexists(path) else []
+    for number, row in enumerate(rows, 1):
+        if not (isinstance(row, dict) and "step" in row and all(type(value) in (int, float) for value in row.values())):
+            raise UserError(f"{path}, line {number}: is not a row of numbers with their step: remove this line")
+    return rows
 
 
 def draw_curves(rows: Sequence[Mapping[str, float]]) -> str:

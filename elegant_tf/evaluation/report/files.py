@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from elegant_tf.evaluation.report.page import make_page
 from elegant_tf.evaluation.report.tables import Table
-from elegant_tf.files import write_json, write_text
-from elegant_tf.images import write_image
+from elegant_tf.files import atomic_file, writing
 
 NAME = "scorecard"
 
@@ -37,7 +40,7 @@ def write_report(
     curves: Sequence[Mapping[str, float]],
     values: Mapping[str, Any],
 ) -> ReportFiles:
-    """Writes a report into a directory, in place of an older one.
+    """Writes a report into a directory, in place of an older one, which stays if a file cannot be written.
 
     Args:
         out: the directory; made when missing.
@@ -52,10 +55,20 @@ def write_report(
         UserError: a file cannot be written.
     """
     files = ReportFiles(*(out / f"{NAME}.{ending}" for ending in ("json", "md", "html", "png")))
-    write_image(files.image_path, sheet, overwrite=True)
-    write_text(files.markdown_path, "\n".join([f"# {title}", "", *(table.as_markdown() for table in tables)]))
-    write_text(files.html_path, make_page(title, tables, {"Examples": sheet, **cases}, curves))
-    write_json(files.json_path, _plain(values))
+    stream = io.BytesIO()
+    Image.fromarray(sheet).save(stream, "PNG")
+    texts = {
+        files.markdown_path: "\n".join([f"# {title}", "", *(table.as_markdown() for table in tables)]),
+        files.html_path: make_page(title, tables, {"Examples": sheet, **cases}, curves),
+        files.json_path: json.dumps(_plain(values), indent=1, ensure_ascii=False) + "\n",
+    }
+    contents = {path: text.encode("utf-8", "backslashreplace") for path, text in texts.items()}
+    contents[files.image_path] = stream.getvalue()
+    with contextlib.ExitStack() as stack:
+        asides = {path: stack.enter_context(atomic_file(path)) for path in contents}
+        for path, content in contents.items():
+            with writing(path):
+                asides[path].write_bytes(content)
     return files
 
 

@@ -18,6 +18,10 @@ class Table:
     rows: Sequence[Sequence[str]]
     words: int = 1
 
+    def __str__(self) -> str:
+        """The title above the table as text."""
+        return f"{self.title}\n{self.as_text()}"
+
     def as_text(self) -> str:
         """Aligned columns under their headings."""
         lines = [self.heads, *self.rows]
