@@ -59,7 +59,7 @@ def on_page_markdown(markdown: str, **_: object) -> str:
 def _commands() -> Iterator[str]:
     yield "# Commands"
     yield "\n## elegant-tf train\n"
-    yield f"```text\n{train.HELP}```\n\nIts options have [a page of their own](options.md)."
+    yield f"```text\n{train.HELP}```\n\n[Options](options.md) describes its options."
     actions = [["serve-client", "edit"], ["serve-client", "metadata"]]
     for words in sorted([*([name] for name in MODULES), *actions], key=lambda words: [*MODULES].index(words[0])):
         yield f"\n## elegant-tf {' '.join(words)}\n\n```text\n{_help(words)}```"

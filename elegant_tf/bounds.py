@@ -45,5 +45,5 @@ class Bounds:
 
 
 def wrong_value(flag: str, value: object, right: str) -> UserError:
-    """The error for a flag's value: what was received, and what would be right."""
+    """The error for a flag's value; it names the value received and the values allowed."""
     return UserError(f"--{flag}={value}: must be {right}")

@@ -21,7 +21,7 @@ HARMLESS = re.compile(
     rb"|Created TensorFlow Lite XNNPACK delegate for CPU"
     rb")"
 )
-"""Lines that say what is so on every machine of a kind. `tensorflow.py` says what is wrong with a GPU."""
+"""Lines that do not report a fault. Faults of a GPU are reported by `tensorflow.py`."""
 
 
 def relay(source: BinaryIO, target: BinaryIO) -> None:

@@ -128,8 +128,8 @@ def align_photos(
 ) -> list[dict[str, Any]]:
     """Aligns the faces in photo files and writes them as PNG files into a folder, with an index of their places.
 
-    What is finished stays finished, whatever ends the work: the same call goes on from there. It aligns again a photo
-    that has changed (by its SHA-256), and one that failed before. Further photos may be added.
+    Finished faces are kept when the work is interrupted, and the same call continues from there. A photo
+    that has changed (by its SHA-256) or failed before is aligned again. Further photos may be added.
 
     Args:
         photos: the files.

@@ -1,4 +1,4 @@
-"""How well edits match counterfactual targets: what was realised, and what leaked."""
+"""How well edits match counterfactual targets: the realised change and the leak."""
 
 from __future__ import annotations
 
