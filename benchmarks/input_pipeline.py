@@ -8,6 +8,7 @@ drawn faces with as much noise as makes the files as large as photos'.
     python benchmarks/input_pipeline.py --sizes 64 128 256 --batches 16 64
     python benchmarks/input_pipeline.py --index      # a full-size table of labels: 202,599 × 40
     python benchmarks/input_pipeline.py --prepare    # images/s and memory of preparing, 2,000 and 20,000 images
+    python benchmarks/input_pipeline.py --jitter --sizes 64 128 256     # records with --jitter and without
 
 PyTorch: pip install '.[torch]'.
 """
@@ -56,6 +57,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--index", action="store_true")
     parser.add_argument("--prepare", action="store_true")
+    parser.add_argument("--jitter", action="store_true")
     options = parser.parse_args()
     print(f"{cpus()} processors")
     with tempfile.TemporaryDirectory() as folder:
@@ -69,7 +71,10 @@ def main() -> None:
                 records = Path(folder) / f"records{size}"
                 prepare(open_collection("celeba", files), records, Settings(size, "crop"))
                 for batch in options.batches:
-                    compare(files, records, size, batch, options.rounds)
+                    if options.jitter:
+                        compare_jitter(records, size, batch, options.rounds)
+                    else:
+                        compare(files, records, size, batch, options.rounds)
 
 
 def write_files(folder: Path, count: int, size: int) -> Path:
@@ -110,9 +115,20 @@ def compare(files: Path, records: Path, size: int, batch: int, rounds: int) -> N
         )
 
 
-def ours(kind: str, folder: Path, size: int, batch: int, count: int) -> Measure:
+def compare_jitter(records: Path, size: int, batch: int, rounds: int) -> None:
+    """With jitter and without in turn, several times: images/s."""
+    feeds = [ours("records", records, size, batch, max(400, 10 * batch), jitter) for jitter in (0.0, 0.02)]
+    still, moved = zip(*([measure() for measure in feeds] for _ in range(rounds)), strict=True)
+    print(
+        f"{size} px, batch {batch}: {statistics.median(still):.0f} images/s from records, "
+        f"{statistics.median(moved):.0f} with jitter, median of {rounds}",
+        flush=True,
+    )
+
+
+def ours(kind: str, folder: Path, size: int, batch: int, count: int, jitter: float = 0.0) -> Measure:
     source = open_source(DataConfig(kind=kind, data_dir=str(folder)), ATTRIBUTES, size)
-    sampler = PairSampler(source.labels, batch, "round_robin", 0)
+    sampler = PairSampler(source.labels, batch, "round_robin", 0, jitter=jitter)
 
     def measure() -> float:
         batches = iter(pair_dataset(source, sampler))

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from elegant_tf.catalogue import Catalogue, Exemplar, read_catalogue
     from elegant_tf.config import Config
     from elegant_tf.editor import Editor
     from elegant_tf.errors import UserError
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 __all__ = [
+    "Catalogue",
     "Config",
     "Editor",
     "Elegant",
+    "Exemplar",
     "MultiScaleDiscriminator",
     "Report",
     "Trainer",
@@ -27,22 +30,26 @@ __all__ = [
     "__version__",
     "evaluate",
     "preset",
+    "read_catalogue",
 ]
 
 _HOMES = {
+    "Catalogue": "catalogue",
     "Config": "config",
     "Editor": "editor",
     "Elegant": "model.elegant",
+    "Exemplar": "catalogue",
     "MultiScaleDiscriminator": "model.elegant",
     "Report": "evaluation.evaluate",
     "Trainer": "training.trainer",
     "UserError": "errors",
     "evaluate": "evaluation.evaluate",
     "preset": "presets",
+    "read_catalogue": "catalogue",
 }
 
 # Names that need no TensorFlow.
-_LIGHT = ("Config", "UserError", "preset")
+_LIGHT = ("Catalogue", "Config", "Exemplar", "UserError", "preset", "read_catalogue")
 
 
 def __getattr__(name: str) -> Any:

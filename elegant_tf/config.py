@@ -88,6 +88,13 @@ class DataConfig(Group):
     )
     faces_count: int = _option(8000, "Number of faces to draw for --data=faces.", at_least=16, at_most=MOST_FACES)
     flip: bool = _option(False, "Mirror training images at random.")
+    jitter: float = _option(
+        0.0,
+        "Shift, turn and scale training images at random: the largest shift, as a share of the side. Turns and scales "
+        "move the middles of the edges no further.",
+        at_least=0,
+        at_most=0.25,
+    )
     batch_size: int = _option(16, "Pairs of images per update, over all replicas.", at_least=1, at_most=MOST_PAIRS)
     attribute_schedule: str = _option(
         "round_robin",

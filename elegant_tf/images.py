@@ -17,6 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from elegant_tf.errors import UserError
 from elegant_tf.files import atomic_file
+from elegant_tf.xmp import save_options
 
 # 89.5 megapixels, a quarter of a gigabyte of RGB: larger images are decoded one at a time.
 LARGE_PIXELS = 2**30 // 4 // 3
@@ -290,18 +291,19 @@ def to_uint8(images: Any) -> np.ndarray:
     return np.clip(pixels, 0, 255).astype(np.uint8)
 
 
-def write_image(path: str | Path, image: np.ndarray, overwrite: bool = False) -> None:
+def write_image(path: str | Path, image: np.ndarray, overwrite: bool = False, mark: bytes | None = None) -> None:
     """Writes uint8 `[H, W, 3]` to a .png, .jpg, .jpeg or .webp file, whole or not at all.
 
-    Missing directories are made. Raises UserError on another extension, on an existing file unless `overwrite`, and
-    if the file cannot be written.
+    Missing directories are made. `mark` is an XMP packet for the file, see `marks.xmp_packet`. Raises UserError on
+    another extension, on an existing file unless `overwrite`, and if the file cannot be written.
     """
     check_output(path, overwrite)
     path = Path(path)
     image_format, options = _WRITERS[path.suffix.lower()]
     with atomic_file(path) as aside:
         try:
-            Image.fromarray(image).save(aside, image_format, **options)
+            marked = save_options(image_format, mark) if mark else {}
+            Image.fromarray(image).save(aside, image_format, **options, **marked)
         except ValueError as error:  # larger than the format allows
             raise UserError(f"{path}: cannot be written: {error}") from None
 

@@ -1,4 +1,4 @@
-"""The lock of a run directory: one training at a time. Needs no TensorFlow.
+"""The lock of a directory that a process works in: one at a time. Needs no TensorFlow.
 
 The lock is a file that names the process that holds it, in two ways. `flock` ends with the process, however it ends,
 and reaches other hosts where the file system passes it on, as NFS does by default. Where it does not, the time of the
@@ -24,7 +24,17 @@ from absl import logging
 from elegant_tf.errors import UserError
 from elegant_tf.files import reason, writing
 
-LOCK_FILE = "train.lock"
+
+class Work(NamedTuple):
+    """What is done in a directory: the flag that names the directory, a verb in -ing, and the name of the lock."""
+
+    flag: str
+    doing: str
+    lock_file: str
+
+
+TRAINING = Work("run_dir", "training", "train.lock")
+WRITING = Work("out", "writing", ".elegant-tf.lock")
 
 # Seconds between signs of life, and how long to wait for one before a lock counts as left behind.
 BEAT = 5.0
@@ -43,16 +53,16 @@ class Owner(NamedTuple):
 
 
 @contextmanager
-def locked(run_dir: str | os.PathLike[str]) -> Iterator[None]:
-    """Holds the lock of a run directory, which is made when missing, and removed again if it stays empty.
+def locked(directory: str | os.PathLike[str], work: Work = TRAINING) -> Iterator[None]:
+    """Holds the lock of a directory, which is made when missing, and removed again if it stays empty.
 
     Raises:
-        UserError: another process trains there, which is named; or the directory cannot be written.
+        UserError: another process works there, which is named; or the directory cannot be written.
     """
-    path = Path(run_dir) / LOCK_FILE
+    path = Path(directory) / work.lock_file
     with _made(path.parent):
         with writing(path):
-            descriptor = _take(path)
+            descriptor = _take(path, work)
         over = threading.Event()
         heart = threading.Thread(target=_beat, args=(descriptor, over), name="run lock", daemon=True)
         heart.start()
@@ -66,7 +76,7 @@ def locked(run_dir: str | os.PathLike[str]) -> Iterator[None]:
 
 def check_unlocked(run_dir: str | os.PathLike[str]) -> None:
     """Raises UserError if a process trains in a run directory. Writes nothing."""
-    path = Path(run_dir) / LOCK_FILE
+    path = Path(run_dir) / TRAINING.lock_file
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError):
@@ -74,7 +84,7 @@ def check_unlocked(run_dir: str | os.PathLike[str]) -> None:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {reason(error)}") from error
     try:
-        _check_free(path, descriptor, fcntl.LOCK_SH)
+        _check_free(path, descriptor, fcntl.LOCK_SH, TRAINING)
     finally:
         os.close(descriptor)
 
@@ -93,12 +103,12 @@ def _made(directory: Path) -> Iterator[None]:
                 directory.rmdir()
 
 
-def _take(path: Path) -> int:
+def _take(path: Path, work: Work) -> int:
     """Opens and locks the file, writes who holds it, and returns its descriptor."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            _check_free(path, descriptor, fcntl.LOCK_EX)
+            _check_free(path, descriptor, fcntl.LOCK_EX, work)
         except BaseException:
             os.close(descriptor)
             raise
@@ -124,18 +134,18 @@ def _release(path: Path, descriptor: int) -> None:
     os.close(descriptor)
 
 
-def _check_free(path: Path, descriptor: int, kind: int) -> None:
+def _check_free(path: Path, descriptor: int, kind: int, work: Work) -> None:
     """Raises UserError if another process holds the lock, of which `kind` is then held if the file system can."""
     owner = _read(descriptor)
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         told = owner is None or owner.host == socket.gethostname()
     except BlockingIOError:
-        raise _held(path, owner) from None
+        raise _held(path, owner, work) from None
     except OSError:  # This file system has no such locks.
         told = owner is None
     if owner and not told and _lives(path, owner):
-        raise _held(path, owner)
+        raise _held(path, owner, work)
 
 
 def _lives(path: Path, owner: Owner) -> bool:
@@ -157,9 +167,10 @@ def _beat(descriptor: int, over: threading.Event) -> None:
             os.utime(descriptor)
 
 
-def _held(path: Path, owner: Owner | None) -> UserError:
-    who = f"{owner} has been training there since {owner.started}" if owner else "another process trains there"
-    return UserError(f"--run_dir={path.parent}: {who}. Wait until it ends, stop it, or choose another --run_dir")
+def _held(path: Path, owner: Owner | None, work: Work) -> UserError:
+    flag, doing = work.flag, work.doing
+    who = f"{owner} has been {doing} there since {owner.started}" if owner else f"another process is {doing} there"
+    return UserError(f"--{flag}={path.parent}: {who}. Wait until it ends, stop it, or choose another --{flag}")
 
 
 def _myself() -> Owner:

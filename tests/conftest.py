@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -22,16 +25,29 @@ def environment():
         yield
 
 
-@pytest.fixture(scope="module")
-def plain_graphs():
-    """Graphs are not optimized, which takes half the time of a short training; for tests of what is not in a graph."""
+@contextlib.contextmanager
+def training_quickly() -> Iterator[None]:
+    """Trains with plain layers, as on a GPU, and does not optimize graphs.
+
+    Compiling the kernels for CPUs takes ten times as long as a tiny run. Goldens and whole commands train with them.
+    """
     import tensorflow as tf
+
+    from elegant_tf.model.cpu_kernels import training_policy
 
     options = {"disable_meta_optimizer": True}
     before = tf.config.optimizer.get_experimental_options()
     tf.config.optimizer.set_experimental_options(options)
-    yield
+    with mock.patch("elegant_tf.training.build.training_policy", functools.partial(training_policy, gpu=True)):
+        yield
     tf.config.optimizer.set_experimental_options({**dict.fromkeys(options, False), **before})
+
+
+@pytest.fixture(scope="module")
+def quick_training() -> Iterator[None]:
+    """For tests of what neither kernels nor graphs decide: see `training_quickly`."""
+    with training_quickly():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +72,8 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sample_every=0,
         strategy="one_device",
     )
-    Trainer(config, run_dir).train()
+    with training_quickly():
+        Trainer(config, run_dir).train()
     return run_dir
 
 

@@ -1,4 +1,4 @@
-"""Trains on two CPU devices, in a process of its own: devices must be set before TensorFlow starts.
+"""Trains on two CPU devices with the layers of a GPU, in a process of its own: TensorFlow starts with the devices set.
 
 `run("tiny")`, with the options `TINY`, and `run("golden2")` start this file as a script and read back what it saves.
 """
@@ -55,12 +55,13 @@ def train_tiny(strategy) -> dict[str, np.ndarray]:
     import keras
     import tiny
 
+    from elegant_tf.model.cpu_kernels import training_policy
     from elegant_tf.training.build import make_learner
 
     config = tiny.config(**TINY)
     keras.utils.set_random_seed(0)
     with strategy.scope():
-        learner = make_learner(config, REPLICAS)
+        learner = make_learner(config, REPLICAS, policy=training_policy("float64", gpu=True))
     update = _distributed(strategy, learner)
     for seed in range(3):
         terms = update(_split(strategy, tiny.batch(config, seed)))
@@ -75,11 +76,12 @@ def overflow(strategy) -> dict[str, np.ndarray]:
     """One float16 update in which the second replica's images alone are not finite."""
     import tiny
 
+    from elegant_tf.model.cpu_kernels import training_policy
     from elegant_tf.training.build import make_learner
 
     config = tiny.config(precision="mixed_float16")
     with strategy.scope():
-        learner = make_learner(config, REPLICAS)
+        learner = make_learner(config, REPLICAS, policy=training_policy("mixed_float16", gpu=True))
     batch = tiny.batch(config)
     broken = batch["a"].numpy()
     broken[-1] = np.inf
@@ -101,7 +103,7 @@ def train_golden(strategy, count: int) -> dict[str, np.ndarray]:
     import ours
 
     with strategy.scope():
-        learner = ours.make_learner(count, "float64", REPLICAS)
+        learner = ours.make_learner(count, "float64", REPLICAS, gpu=True)
     ours.assign_initial_weights(learner)
     update = _distributed(strategy, learner)
     results = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from elegant_tf.data.landmarks import POINTS
 from elegant_tf.data.similarity import align, target_points
 from elegant_tf.errors import UserError
 from elegant_tf.images import read_image, write_image
+from elegant_tf.runlock import WRITING, locked
 from elegant_tf.synthetic import make_face
 
 SIZE = 64
@@ -101,6 +103,16 @@ def test_files_and_their_index(photos, tmp_path):
     assert list(entries[0]["landmarks"]) == list(POINTS)
     matrix = np.array(entries[0]["matrix"])
     np.testing.assert_allclose(points[1] @ matrix[:, :2].T + matrix[:, 2], similarity.points(points[1]))
+
+
+def test_one_call_at_a_time_writes_into_a_folder(photos, tmp_path):
+    paths, _, points = photos
+    with (
+        locked(tmp_path / "out", WRITING),
+        pytest.raises(UserError, match=f"process {os.getpid()} on .* has been w"),
+    ):
+        align_photos(paths, tmp_path / "out", SIZE, detect=knows(points))
+    assert not (tmp_path / "out").exists()
 
 
 def test_all_faces_get_numbers(photos, tmp_path):

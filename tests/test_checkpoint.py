@@ -18,7 +18,7 @@ from elegant_tf.runs import checkpoint_steps, load_generator, pack
 from elegant_tf.training.build import make_learner
 from elegant_tf.training.checkpoint import Checkpoints
 
-pytestmark = pytest.mark.usefixtures("plain_graphs")
+pytestmark = pytest.mark.usefixtures("quick_training")
 
 
 def make(seed=0, **overrides):

@@ -33,9 +33,13 @@ LINES = {
     "evaluate": "--run untrained",
     "train-classifier": f"{DATA} --out new",
     "faces": "--out new --count 1 --image_size 16 --counterfactuals 0",
+    "dress": "--input image.png --out new --count 1 --image_size 16 --counterfactuals 0",
     "doctor": f"{DATA} --image_size 32",
     "prepare": f"{DATA} --out new",
     "align": "--input image.png --out new",
+    "catalogue": "--run untrained --input image.png --out new.npz",
+    "inspect": "nothing.png",
+    "sign": "image.png --cert_file image.png --key_file image.png",
     **dict.fromkeys(("pack", "export", "tflite", "export-torch"), "--run untrained --out new"),
     "serve-client edit": f"{ENDPOINT} --input image.png --exemplar image.png --attributes Bangs --out new.png",
     "serve-client metadata": ENDPOINT,
@@ -164,7 +168,7 @@ def test_a_sheet_that_its_format_cannot_hold_is_refused_before_editing(name, row
     assert "no checkpoint" in call(["matrix", *LINES["matrix"].split(), "--rows", str(rows)], capsys)[1]
 
 
-def test_the_largest_seed_and_double_precision_train(tmp_path):
+def test_the_largest_seed_and_double_precision_train(quick_training, tmp_path):
     import tiny
 
     from elegant_tf.training.trainer import Trainer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import commands
@@ -11,6 +12,7 @@ from PIL import Image
 
 from elegant_tf.cli.main import main
 from elegant_tf.images import grid, read_image, resize
+from elegant_tf.marks import EDITED, read_mark
 from elegant_tf.synthetic import make_face
 
 SIZE = 32
@@ -186,3 +188,33 @@ def test_in_a_real_process(tiny_run, folder, tmp_path, name, status, printed):
         assert "Traceback" not in done.stderr
     else:
         assert read_image(tmp_path / "x y.png").shape == (SIZE, SIZE, 3)
+
+
+def test_exemplars_of_a_catalogue(call, tiny_editor, folder, tmp_path):
+    images = [read_image(folder / name) for name in ("b.jpg", "d.png")]
+    tiny_editor.make_catalogue(images, ["b", "d"], {"Bangs": [True, False]}).write(tmp_path / "styles.npz")
+    styles = str(tmp_path / "styles.npz")
+    _, plain, _ = call("swap", "a.png", "b.jpg")
+    for place, (exemplar, *options) in enumerate(
+        [(f"{styles}:b",), (styles, "--random"), (styles, "--nearest", str(folder / "b.jpg"))]
+    ):
+        status, out, printed = call("swap", "a.png", exemplar, *options, out=f"{place}.png")
+        assert status == 0, printed.err
+        assert np.array_equal(read_image(out), read_image(plain))
+    status, out, printed = call("grid", "a.png", styles, out="grid.png")
+    assert status == 0, printed.err
+    assert read_image(out).shape == (2 * 34 + 2, 3 * 34 + 2, 3)
+
+
+def test_edited_images_say_so(call, folder):
+    _, marked, _ = call("swap", "a.png", "b.jpg", out="marked.png")
+    _, again, _ = call("swap", str(marked), "b.jpg", out="again.png")
+    _, plain, _ = call("swap", "a.png", "b.jpg", "--nomark", out="plain.png")
+    mark = read_mark(marked)
+    assert mark.source_type == EDITED
+    assert mark.receipts[0].attributes == ("Bangs",)
+    assert mark.receipts[0].exemplars == (hashlib.sha256((folder / "b.jpg").read_bytes()).hexdigest(),)
+    assert read_mark(again).receipts[0] == mark.receipts[0]
+    assert len(read_mark(again).receipts) == 2
+    assert read_mark(plain) is None
+    assert np.array_equal(read_image(marked), read_image(plain))

@@ -28,6 +28,7 @@ OTHERS = {
     "strategy": "one_device",
     "optimizer": "muon",
     "conditioning": "projection",
+    "jitter": 0.125,
     "image_size": 512,
     "depth": 4,
 }

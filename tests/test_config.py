@@ -21,6 +21,7 @@ configs = st.builds(
     learning_rate=st.floats(1e-9, 1.0),
     precision=st.sampled_from(["float32", "mixed_float16", "mixed_bfloat16"]),
     flip=st.booleans(),
+    jitter=st.floats(0, 0.25),
 )
 
 
@@ -107,6 +108,8 @@ def test_save_and_load(tmp_path_factory, config):
         ("precision", "float8"),
         ("strategy", "tpu"),
         ("flip", 1),
+        ("jitter", -0.01),
+        ("jitter", 0.26),
         ("checkpoint_every", 0),
         ("checkpoints_kept", 0),
         ("log_every", 0),
@@ -221,4 +224,5 @@ def test_differences_are_of_what_a_run_fixes():
     free = {"max_minutes": 3.0, "strategy": "one_device", "data": "tfds", "flip_tta": True, "learning_rate_cooldown": 9}
     assert config.differences(config.replace(**free)) == {}
     fixed = {"precision": "float64", "start_from": "x", "ema_half_life": 2.0, "flip": True, "r1_weight": 1.0}
+    fixed["jitter"] = 0.1
     assert set(config.differences(config.replace(**fixed))) == set(fixed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import photos
 import pytest
 
 from elegant_tf.config import Config
@@ -15,7 +16,9 @@ from elegant_tf.evaluation.counterfactuals import (
     load_counterfactuals,
     read_counterfactuals,
 )
-from elegant_tf.synthetic import ATTRIBUTES, make_counterfactuals, make_face, write_celeba
+from elegant_tf.evaluation.edits import DIRECTIONS
+from elegant_tf.evaluation.metrics.scores import scorecard
+from elegant_tf.synthetic import ATTRIBUTES, make_counterfactuals, make_face, write_celeba, write_dressed
 
 NAMES = ("Eyeglasses", "Bangs", "Smiling")
 
@@ -65,6 +68,16 @@ def test_an_older_folder_is_read(written, tmp_path):
     write_index(tmp_path, json.dumps(index))
     older, newer = (read_counterfactuals(folder, NAMES, 48, count=1) for folder in (tmp_path, written))
     np.testing.assert_array_equal(older.targets, newer.targets)
+
+
+def test_dressed_photos_are_read_in_three_directions(tmp_path):
+    paths, points = photos.write_photos(tmp_path, 3)
+    write_dressed(tmp_path / "dressed", paths, points, 3, 32, seed=0, attributes=("Mustache",), counterfactuals=2)
+    edits = read_counterfactuals(tmp_path / "dressed", ("Mustache",), 32, count=1)
+    assert [direction for _, direction, _ in edits.kinds()] == list(DIRECTIONS)
+    assert (edits.targets != edits.inputs).any(axis=(1, 2, 3)).all()
+    assert [row.realised for row in scorecard(edits, edits.targets)] == [1.0, 1.0, 1.0]
+    assert [row.realised for row in scorecard(edits, edits.inputs)] == [0.0, 0.0, 0.0]
 
 
 def test_which_runs_have_counterfactuals(written, tmp_path):

@@ -249,9 +249,9 @@ def test_damaged_images_are_decoded_or_refused(name, flips):
 
 
 @pytest.mark.slow
-def test_four_thousand_damaged_images():
+def test_a_thousand_damaged_images():
     """In a separate process, because a crash or a hang would end this one."""
-    done = commands.run(["benchmarks/fuzz_decoding.py", "--count", "4000", "--slowest", "60"])
+    done = commands.run(["benchmarks/fuzz_decoding.py", "--count", "1000", "--slowest", "60"])
     assert done.returncode == 0, done.stderr[-4000:]
     outcomes = re.search(r"{'refused': (\d+), 'decoded': (\d+)}|{'decoded': (\d+), 'refused': (\d+)}", done.stdout)
-    assert sum(int(count or 0) for count in outcomes.groups()) == 4000
+    assert sum(int(count or 0) for count in outcomes.groups()) == 1000

@@ -106,7 +106,7 @@ def test_a_wrong_name_is_found(cell):
     assert lacking(cell)
 
 
-def test_the_example_of_own_losses_and_optimizers_runs(tmp_path, monkeypatch):
+def test_the_example_of_own_losses_and_optimizers_runs(quick_training, tmp_path, monkeypatch):
     trainers = []
 
     def watched(*arguments, **options):
@@ -139,10 +139,12 @@ OTHERS = {
     "bash",
     "curl",
     "docker",
+    "exiftool",
     "git",
     "mkdocs",
     "mypy",
     "nox",
+    "openssl",
     "pre-commit",
     "pytest",
     "python",

@@ -8,6 +8,7 @@ import tiny
 from PIL import ExifTags, Image
 
 from elegant_tf import editor as editor_module
+from elegant_tf.catalogue import Exemplar, read_catalogue
 from elegant_tf.editor import Editor
 from elegant_tf.errors import UserError
 from elegant_tf.images import read_image, resize, to_float, to_uint8
@@ -178,6 +179,72 @@ def test_every_method_takes_files_and_pillow_images(editor, tmp_path):
     assert editor.swap(path, pillow, names).shape == (SIZE, SIZE, 3)
 
 
+def test_codes_take_the_place_of_images(editor, generator):
+    face, first, second = images(3)
+    names = ["Bangs", "Smiling"]
+    one, other = map(Exemplar, editor.encode([first, second]))
+    fresh = Editor(generator, SIZE)
+    for use in (
+        lambda editor, one, other: editor.swap([face, second], one, names),
+        lambda editor, one, other: editor.linear(face, [one, other], names, steps=2),
+        lambda editor, one, other: editor.matrix(face, [one, other], names, rows=2, cols=2),
+        lambda editor, one, other: editor.grid([face, first], [one, other, second], names),
+        lambda editor, one, other: editor.edit([face], [[one, other]], np.ones((1, 2, 3))),
+    ):
+        expected = use(editor, first, second)
+        assert np.array_equal(use(editor, one, other), expected)
+        assert np.array_equal(use(fresh, one, other), expected)
+    assert fresh.encoded_images == 3
+
+
+def test_codes_survive_a_small_cache(editor, generator, monkeypatch):
+    face, *exemplars = images(4)
+    expected = editor.grid([face], exemplars, ["Bangs"])
+    codes = [Exemplar(code) for code in editor.encode(exemplars)]
+    monkeypatch.setattr(editor_module, "CACHE_BYTES", 0)
+    forgetful = Editor(generator, SIZE)
+    for _ in range(2):
+        same(forgetful.grid([face], codes, ["Bangs"]), expected)
+
+
+def test_encode(editor, generator, tmp_path):
+    face, wide = images(1)[0], images(1, 90)[0][:50]
+    Image.fromarray(face).save(tmp_path / "a.png")
+    codes = editor.encode([tmp_path / "a.png", wide])
+    expected, _ = generator.encode(to_float(np.stack([face, resize(wide, SIZE)])))
+    np.testing.assert_allclose(codes, expected, rtol=1e-5, atol=1e-5)
+    assert codes.dtype == np.float32
+    assert np.array_equal(editor.encode(face), codes[:1])
+    assert editor.encoded_images == 2
+
+
+def test_a_catalogue_edits_as_its_images_do(tiny_editor, tmp_path):
+    face, *exemplars = images(4)
+    thumbnails = images(3, 20, seed=1)
+    labels = {"Bangs": [True, False, True]}
+    made = tiny_editor.make_catalogue(exemplars, ["a", "b", "c"], labels, thumbnails, thumbnail_size=20)
+    made.write(tmp_path / "styles.npz")
+    found = read_catalogue(tmp_path / "styles.npz")
+    assert (found.model, found.step, found.image_size) == (tiny_editor.model, 4, SIZE)
+    assert [one.name for one in found.having("Bangs")] == ["a", "c"]
+    assert np.array_equal(found["b"].thumbnail, thumbnails[1])
+    expected = tiny_editor.swap(face, exemplars[1], ["Bangs"])
+    assert np.array_equal(tiny_editor.swap(face, found["b"], ["Bangs"]), expected)
+    nearest = found.nearest(tiny_editor.encode(exemplars[2])[0], ["Bangs", "Smiling"])
+    assert [one.name for one in nearest] == ["c", "c"]
+    assert tiny_editor.make_catalogue(face, ["me"], thumbnail_size=0)["me"].thumbnail is None
+    assert tiny_editor.make_catalogue(face, ["me"])["me"].thumbnail.shape == (64, 64, 3)
+
+
+def test_codes_keep_to_the_models_channels(flipping_run):
+    editor = Editor.load(flipping_run)
+    face, exemplar = images(2)
+    made = editor.make_catalogue(exemplar, ["a"])
+    assert made["a"].code.shape == (8, 4, made.block_bounds[-1])
+    expected = editor.swap(face, exemplar, ["Bangs"])
+    assert np.array_equal(editor.swap(face, made["a"], ["Bangs"]), expected)
+
+
 def test_each_image_is_encoded_once(editor):
     batch, exemplars = images(2), images(3, seed=1)
     editor.grid(batch, exemplars, ["Bangs"])
@@ -257,6 +324,26 @@ def test_other_numbers_of_images_do_not_retrace(monkeypatch):
 def test_wrong_arguments_are_refused(editor, use, message):
     with pytest.raises(UserError, match=message):
         use(editor, *images(2))
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda e, x, code: e.swap(x, Exemplar(code[..., :-1], "a"), ["Bangs"]), "exemplar 'a': has the code"),
+        (lambda e, x, code: e.swap(x, Exemplar(code, "a", "0" * 64), ["Bangs"]), "'a': is the code of another model"),
+        (lambda e, x, code: e.swap(Exemplar(code), x, ["Bangs"]), "path of a file; received Exemplar"),
+        (lambda e, x, code: e.swap(x, [Exemplar(code)] * 2, ["Bangs"]), "2 exemplars for 1"),
+        (lambda e, x, code: e.encode([]), "no image given"),
+        (lambda e, x, code: e.make_catalogue(x, ["a", "b"]), "1 images and 2 names"),
+        (lambda e, x, code: e.make_catalogue([x, x], ["a", "b"], thumbnails=x), "2 images and 1 thumbnails"),
+        (lambda e, x, code: e.make_catalogue(x, ["a"], {"Bangs": [True, False]}), "1 images and 2 labels of Bangs"),
+        (lambda e, x, code: e.make_catalogue(x, ["a"], {"Beard": [True]}), "must be labelled"),
+    ],
+)
+def test_wrong_codes_are_refused(tiny_editor, use, message):
+    (image,) = images(1)
+    with pytest.raises(UserError, match=message):
+        use(tiny_editor, image, tiny_editor.encode(image)[0])
 
 
 @pytest.mark.parametrize("size", [0, -32, 4, 36, 1 << 20])

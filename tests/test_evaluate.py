@@ -17,13 +17,13 @@ from elegant_tf.errors import UserError
 from elegant_tf.evaluation import evaluate as module
 from elegant_tf.evaluation.edits import DIRECTIONS, edit_all
 from elegant_tf.evaluation.evaluate import evaluate
-from elegant_tf.evaluation.metrics import combinations, style_fidelity
 from elegant_tf.evaluation.metrics.combinations import Combinations
 from elegant_tf.evaluation.metrics.distribution import Distances
 from elegant_tf.evaluation.metrics.interpolation import Interpolation
 from elegant_tf.evaluation.metrics.leakage import Leakage
 from elegant_tf.evaluation.metrics.metric import Metric
 from elegant_tf.evaluation.metrics.reconstruction import Reconstruction
+from elegant_tf.evaluation.metrics.robustness import Robustness
 from elegant_tf.evaluation.metrics.scores import Scores
 from elegant_tf.evaluation.metrics.style_fidelity import StyleFidelity
 from elegant_tf.evaluation.monitor import Monitor
@@ -41,11 +41,10 @@ JUDGE = "the classifier's features"
 
 @pytest.fixture(scope="module", autouse=True)
 def few_faces():
-    """Drawing takes most of the time of an evaluation."""
+    """Drawing faces and disturbing them takes most of the time of an evaluation."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "HELD_OUT_FACES", 300)
-        patch.setattr(style_fidelity, "COUNT", 10)
-        patch.setattr(combinations, "COUNT", 5)
+        patch.setattr(module, "LEAST_HELD_OUT", 300)
+        patch.setattr(module, "METRICS", [metric for metric in module.METRICS if metric is not Robustness])
         yield
 
 
@@ -150,7 +149,7 @@ def test_a_perfect_edit_is_valid_json(tiny_run, tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def photos_run(tmp_path_factory):
+def photos_run(quick_training, tmp_path_factory):
     """A run on images without counterfactual targets, monitored in training."""
     folder = tmp_path_factory.mktemp("photos")
     write_celeba(folder / "data", count=300, image_size=32, seed=6, counterfactuals=0)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from elegant_tf.data.celeba_layout import open_celeba
 from elegant_tf.data.collection import CollectionSource
+from elegant_tf.data.disturbance import jittered
 from elegant_tf.data.pairs import BadImages, pair_dataset
 from elegant_tf.data.sampler import SCHEDULES, PairSampler
 from elegant_tf.errors import UserError
@@ -43,8 +44,8 @@ def test_a_has_the_attribute_and_b_lacks_it(labels, batch_size, schedule, seed, 
     pairs = PairSampler(labels, batch_size, schedule, seed).batch(k)
     assert (labels[pairs.a, pairs.attribute] == 1).all()
     assert (labels[pairs.b, pairs.attribute] == 0).all()
-    assert [part.dtype for part in pairs] == [np.int64, np.int64, np.int32, bool, bool]
-    assert all(part.shape == (batch_size,) for part in pairs)
+    assert [part.dtype for part in pairs] == [np.int64, np.int64, np.int32, bool, bool, np.float64, np.float64]
+    assert [part.shape for part in pairs] == [(batch_size,)] * 5 + [(batch_size, 4)] * 2
 
 
 @fifty
@@ -119,6 +120,17 @@ def test_flips():
     assert (flipped.flip_a != flipped.flip_b).any()
 
 
+def test_jitter_moves_each_image_by_itself_and_changes_nothing_else():
+    labels = np.arange(400)[:, None] % 2
+    plain, moved = (PairSampler(labels, 100, "mixed", 0, flip=True, jitter=jitter) for jitter in (0.0, 0.02))
+    assert same(plain.batch(3)[:5], moved.batch(3)[:5])
+    assert not np.any(plain.batch(3)[5:])
+    drawn = np.concatenate([*moved.batch(3)[5:], *moved.batch(4)[5:]])
+    assert len(np.unique(drawn)) == drawn.size == 1600
+    assert -0.02 <= drawn.min() < -0.019
+    assert 0.019 < drawn.max() <= 0.02
+
+
 def test_sampler_mistakes():
     with pytest.raises(UserError, match="--attribute_schedule=random: expected one of round_robin, mixed"):
         PairSampler(np.array([[0], [1]]), 4, "random", 0)
@@ -186,6 +198,31 @@ def test_dataset_goes_on_where_it_is_told():
     )
     for first, second in zip(whole[7:], rest, strict=True):
         assert all((first[key] == second[key]).all() for key in first)
+
+
+class Encoded(NumberedSource):
+    """The same images as PNG files."""
+
+    def encoded(self, index: int) -> bytes:
+        return tf.io.encode_png(self.load(index)).numpy()
+
+
+@pytest.mark.parametrize("kind", [NumberedSource, Encoded])
+def test_jittered_batches_hold_the_moved_images_and_resume_in_parts(kind):
+    source = kind()
+    sampler = PairSampler(source.labels, 4, "mixed", 5, flip=True, jitter=0.1)
+    whole = elements(pair_dataset(source, sampler), 6)
+    for k, element in enumerate(whole):
+        pairs = sampler.batch(k)
+        for side, flips, jitters in (("a", pairs.flip_a, pairs.jitter_a), ("b", pairs.flip_b, pairs.jitter_b)):
+            images = [source.load(index) for index in getattr(pairs, side)]
+            images = [image[:, ::-1] if flip else image for image, flip in zip(images, flips, strict=True)]
+            moved = np.stack([jittered(image, jitter) for image, jitter in zip(images, jitters, strict=True)])
+            np.testing.assert_allclose(element[side], to_float(moved), atol=1e-6)
+            assert (moved != np.stack(images)).any()
+    parts = [elements(pair_dataset(source, sampler, 4, worker=worker, workers=2), 2) for worker in range(2)]
+    for element, first, second in zip(whole[4:], *parts, strict=True):
+        assert all((element[key] == np.concatenate([first[key], second[key]])).all() for key in element)
 
 
 def test_a_thousand_batches_are_the_same_however_they_are_read():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -29,6 +30,7 @@ from elegant_tf.data.similarity import align, target_points
 from elegant_tf.data.table_folder import open_table_folder
 from elegant_tf.errors import UserError
 from elegant_tf.images import read_image, resize
+from elegant_tf.runlock import WRITING, locked
 from elegant_tf.synthetic import make_face, write_celeba
 
 COUNT, SEED, SIZE = 24, 5, 64
@@ -308,6 +310,15 @@ def test_a_file_that_a_crash_emptied_is_written_again(records, unread, tmp_path,
     prepare(unread[0], out, PNG)
     assert sorted(unread[1]) == ([] if name == "manifest.json" else list(range(10, 20)))
     assert contents(out) == contents(records)
+
+
+def test_one_call_at_a_time_writes_into_a_directory(celeba, tmp_path):
+    with (
+        locked(tmp_path / "out", WRITING),
+        pytest.raises(UserError, match=f"process {os.getpid()} on .* has been w"),
+    ):
+        prepare(open_celeba(celeba), tmp_path / "out", PNG)
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_a_kill_left_first_is_no_ones(celeba, tmp_path):

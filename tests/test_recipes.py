@@ -6,10 +6,13 @@ import commands
 import numpy as np
 import pytest
 
+from elegant_tf.data.landmarks import COLUMNS
 from elegant_tf.editor import Editor
+from elegant_tf.images import read_image, write_image
 from elegant_tf.presets import preset
 from elegant_tf.rundir import check_start
 from elegant_tf.synthetic import make_face
+from elegant_tf.synthetic.dressing import WEARABLE
 
 
 @pytest.mark.slow
@@ -28,3 +31,22 @@ def test_counterfactual_targets(tmp_path):
     assert editor.step > step >= 20
     assert np.abs(editor.swap(face, exemplar, ["Smiling"]).astype(int) - face).max() > 0
     check_start(preset("modern", width=4, start_from=str(run_dir)))
+
+
+@pytest.mark.slow
+def test_portraits(tmp_path):
+    """On drawn people without accessories, as photographs."""
+    people = [make_face(0, index).with_styles(dict.fromkeys(WEARABLE)) for index in range(4)]
+    rows = [[f"{index}.png", *person.landmarks(96).ravel().round(1)] for index, person in enumerate(people)]
+    for person, (name, *_) in zip(people, rows, strict=True):
+        write_image(tmp_path / "photos" / name, person.draw(96))
+    table = [["file", *COLUMNS], *rows]
+    (tmp_path / "points.csv").write_text("".join(",".join(map(str, row)) + "\n" for row in table))
+    run_dir = tmp_path / "portraits"
+    small = ["--minutes=0.05", "--count=20", "--image_size=32", "--width=4", "--batch_size=4"]
+    places = [f"--photos={tmp_path / 'photos'}", f"--landmarks={tmp_path / 'points.csv'}", f"--run_dir={run_dir}"]
+    done = commands.run(["recipes/portraits.py", *places, *small])
+    assert done.returncode == 0, done.stderr
+    assert "4 photographs; 0 are left out" in done.stdout
+    photo = read_image(tmp_path / "photos" / "0.png")
+    assert Editor.load(run_dir).swap(photo, photo, ["Eyeglasses"]).shape == (32, 32, 3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from elegant_tf.evaluation.counterfactuals import draw_counterfactuals
 from elegant_tf.evaluation.metrics.scores import best_first
 from elegant_tf.evaluation.report.cases import draw_cases
 from elegant_tf.evaluation.report.page import make_page
+from elegant_tf.evaluation.report.plots import Plot
 from elegant_tf.evaluation.report.sheet import draw_sheet
 from elegant_tf.evaluation.report.tables import Table, interval_cell
 
@@ -28,6 +31,21 @@ def test_a_table_in_three_forms():
     ]  # fmt: skip
     assert "<p>A &lt; B</p>" in table.as_html()
     assert '<td>Hat &amp; band</td><td class="number">-11.25</td>' in table.as_html()
+    plotted = dataclasses.replace(table, plots=[Plot("Hat & band", [0, 1], [2, 3], [(0, "0"), (1, "1")])])
+    assert plotted.as_html().count("<svg") == 1
+    assert plotted.as_markdown() == table.as_markdown()
+
+
+def test_a_plot_puts_points_at_their_places():
+    ticks = [(90.0, "90"), (100.0, "a<b"), (110.0, "110")]
+    svg = Plot("T & U", [90, 100, 110], [0.25, 0.5, 0.0], ticks, span=(0.0, 0.5), dots=True).as_svg()
+    assert 'points="40.0,110.0 210.0,40.0 380.0,180.0"' in svg
+    assert svg.count("<circle") == 3
+    assert '<text x="210" y="206" text-anchor="middle">a&lt;b</text>' in svg
+    assert "T &amp; U" in svg
+    flat = Plot("flat", [1, 2], [3, 3], ticks[:2]).as_svg()
+    assert 'points="40.0,180.0 380.0,180.0"' in flat
+    assert "<circle" not in flat
 
 
 def test_an_interval_that_is_unknown_is_an_empty_cell():

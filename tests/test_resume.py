@@ -39,6 +39,7 @@ def arguments(run_dir, celeba, **overrides):
         "data": "celeba",
         "data_dir": celeba,
         "flip": True,
+        "jitter": 0.02,
         "ema_half_life": 5.0,
         **overrides,
     }

@@ -1,4 +1,4 @@
-"""One training at a time in a run directory, in real processes."""
+"""One process at a time in a directory, in real processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import pytest
 
 from elegant_tf import runlock
 from elegant_tf.errors import UserError
-from elegant_tf.runlock import LOCK_FILE, check_unlocked, locked
+from elegant_tf.runlock import TRAINING, check_unlocked, locked
+
+LOCK_FILE = TRAINING.lock_file
 
 HOLD = "import sys; from elegant_tf.runlock import locked\nwith locked(sys.argv[1]): print('held', flush=True); input()"
 

@@ -21,6 +21,7 @@ from elegant_tf.config import Config
 from elegant_tf.editor import Editor
 from elegant_tf.errors import UserError
 from elegant_tf.export.savedmodel import ExportOptions, export_savedmodel
+from elegant_tf.marks import EDITED, model_hash
 from elegant_tf.rundir import read_config, write_config
 from elegant_tf.training.build import make_learner
 from elegant_tf.training.checkpoint import Checkpoints
@@ -39,6 +40,9 @@ def test_versions_and_files(tiny_export, tiny_run):
     assert described["attributes"] == list(NAMES)
     assert (described["image_size"], described["step"], described["elegant_tf"]) == (SIZE, 4, __version__)
     assert Config.from_json(json.dumps({"version": 1, **described["config"]})) == read_config(tiny_run)
+    assert described["model_sha256"] == model_hash(tiny_run, 4)[0]
+    assert described["marking"]["digital_source_type"] == EDITED
+    assert "Images that this model edits must say so" in described["marking"]["notice"]
 
 
 def test_needs_tensorflow_alone(tiny_export, tmp_path):
@@ -105,7 +109,7 @@ def test_lower_precision(tiny_run, tmp_path, signatures, precision):
     assert_close(decoded(found), decoded(expected), 16)
 
 
-def test_an_older_checkpoint_and_float64(tmp_path):
+def test_an_older_checkpoint_and_float64(quick_training, tmp_path):
     config = tiny.config(precision="float64", batch_size=2)
     learner = make_learner(config)
     write_config(config, tmp_path / "run")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import re
@@ -17,8 +18,10 @@ from hypothesis import strategies as st
 from image_files import assert_close, decoded, encoded, faces_of_several_sizes
 from PIL import ExifTags, Image, ImageFile
 
+from elegant_tf.cli.main import main
 from elegant_tf.errors import UserError
 from elegant_tf.images import BadImage, read_image
+from elegant_tf.marks import Receipt, read_mark, receipt_of
 from elegant_tf.serving.client import LONGEST_WAIT, Client, connect, image_bytes, with_retries
 from elegant_tf.serving.endpoint import Endpoint, Unavailable
 from elegant_tf.serving.rest_transport import RestTransport
@@ -61,6 +64,24 @@ def test_edits_as_the_editor_does(server, tiny_editor, protocol):
     both = asked.edit(images, exemplars, ["Smiling", "Eyeglasses"], [1.0, 0.5])
     for found, face in zip(both, FACES, strict=False):
         assert_close(decoded(found), tiny_editor.swap(face, drawn, ["Smiling", "Eyeglasses"], [1.0, 0.5]))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_edits_with_exemplars_of_a_catalogue(server, tiny_editor, protocol):
+    asked, image = client(server, protocol), encoded(FACES[0])
+    catalogue = tiny_editor.make_catalogue(FACES[2:], ["a", "b"])
+    asked.check_catalogue(catalogue)
+    for exemplars, drawn in (([catalogue["a"]], FACES[2]), ([catalogue["b"], encoded(FACES[1])], [FACES[3], FACES[1]])):
+        (found,) = asked.edit([image], exemplars, ["Smiling", "Bangs"])
+        assert_close(decoded(found), tiny_editor.swap(FACES[0], drawn, ["Smiling", "Bangs"]))
+    one = catalogue["a"]
+    for changed in ({"model": "0" * 64}, {"code": one.code[..., :-1]}):
+        with pytest.raises(UserError, match="exemplar 'a' is the code of another model"):
+            asked.edit([image], [dataclasses.replace(one, **changed)], ["Bangs"])
+    with pytest.raises(UserError, match=r"images of 48 pixels; .* edits 32"):
+        asked.check_catalogue(dataclasses.replace(catalogue, image_size=48))
+    with pytest.raises(UserError, match="they must have one size"):
+        asked.edit([image], [one, dataclasses.replace(one, code=one.code[:1])], ["Smiling", "Bangs"])
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -282,8 +303,20 @@ def test_the_command(server, tiny_editor, tmp_path, protocol):
     done = commands.run(edit)
     assert (done.returncode, done.stdout) == (0, f"{out}\n"), done.stderr
     assert_close(read_image(out), tiny_editor.swap(FACES[0], read_image(tmp_path / "b.jpg"), ["Bangs", "Smiling"]))
+    exemplar, told = tmp_path / "b.jpg", client(server, protocol).metadata
+    (receipt,) = read_mark(out).receipts
+    assert receipt == receipt_of(told["model_sha256"], 4, [exemplar], ["Bangs", "Smiling"], 1.0, told["elegant_tf"])
     if protocol == "grpc":
         return
+    tiny_editor.make_catalogue(FACES[3], ["me"]).write(tmp_path / "styles.npz")
+    styles = ["--exemplar", str(tmp_path / "styles.npz:me"), "--out", str(tmp_path / "styled.png")]
+    assert main([*edit[2:], *styles]) == 0
+    expected = tiny_editor.swap(FACES[0], FACES[3], ["Bangs", "Smiling"])
+    assert_close(read_image(tmp_path / "styled.png"), expected)
+    (receipt,) = read_mark(tmp_path / "styled.png").receipts
+    assert len(receipt.exemplars) == 1
+    assert main([*edit[2:-1], str(tmp_path / "plain.png"), "--nomark"]) == 0
+    assert read_mark(tmp_path / "plain.png") is None
     done = commands.run(edit)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == f"error: {out}: exists already: choose another name, or ask to overwrite it"
@@ -292,6 +325,19 @@ def test_the_command(server, tiny_editor, tmp_path, protocol):
     done = commands.run([*words, "metadata", *where, "--version", "9"])
     assert done.returncode == 2
     assert "Servable not found" in done.stderr
+
+
+class OlderModel:
+    """A transport to a model that a version without marks exported."""
+
+    def predict(self, signature, inputs, output, timeout):
+        told = {"attributes": ["Hat"], "block_bounds": [0, 8], "step": 4, "elegant_tf": "0.1.0"}
+        return np.array([json.dumps(told).encode()], object)
+
+
+def test_the_receipt_of_an_older_model_has_no_hash():
+    receipt = Client(OlderModel()).receipt([], ["Hat"], 0.5)
+    assert receipt == Receipt("", 4, (), ("Hat",), (0.5,), "0.1.0")
 
 
 @pytest.mark.parametrize(

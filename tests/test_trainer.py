@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ from elegant_tf.training import trainer as trainer_module
 from elegant_tf.training.summary import METRICS_FILE
 from elegant_tf.training.trainer import Trainer, check_run_dir
 
-pytestmark = pytest.mark.usefixtures("plain_graphs")
+pytestmark = pytest.mark.usefixtures("quick_training")
 
 
 def train(run_dir, **overrides):
@@ -137,32 +138,40 @@ def test_time_limit_saves_and_stops(tmp_path):
     assert checkpoints(tmp_path) == [f"step-{trainer.step}"]
 
 
+@contextlib.contextmanager
+def on_hangup(handler):
+    """As if this process had been started so; under `nohup`, tests run with SIGHUP ignored."""
+    before = signal.signal(signal.SIGHUP, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("numbers", [[signal.SIGINT], [signal.SIGHUP, signal.SIGHUP]])
 def test_a_signal_saves_and_stops(tmp_path, numbers):
     """SIGHUP comes twice when a terminal is closed: from the system and from the shell."""
-    handlers = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
     def interrupt(generator):
         for number in numbers:
             signal.raise_signal(number)
         return {}
 
-    trainer = Trainer(tiny.config(steps=100_000, checkpoint_every=100_000, evaluate_every=1), tmp_path, interrupt)
-    trainer.train()
+    with on_hangup(signal.SIG_DFL):
+        handlers = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        trainer = Trainer(tiny.config(steps=100, checkpoint_every=100, evaluate_every=1), tmp_path, interrupt)
+        trainer.train()
+        assert {one: signal.getsignal(one) for one in handlers} == handlers
     assert trainer.interrupted
     assert trainer.step == 1
     assert checkpoints(tmp_path) == ["step-1"]
-    assert {one: signal.getsignal(one) for one in handlers} == handlers
 
 
 def test_an_ignored_hangup_stays_ignored(tmp_path):
     """As `nohup` asks."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
+    with on_hangup(signal.SIG_IGN):
         evaluator = lambda generator: {"ignored": signal.getsignal(signal.SIGHUP) == signal.SIG_IGN}  # noqa: E731
         Trainer(tiny.config(steps=1, evaluate_every=1), tmp_path, evaluator).train()
-    finally:
-        signal.signal(signal.SIGHUP, before)
     assert json.loads((tmp_path / "evaluations.jsonl").read_text("utf-8"))["ignored"] is True
 
 

@@ -19,13 +19,14 @@ from elegant_tf.config import Config, read_removed
 from elegant_tf.editor import Editor
 from elegant_tf.errors import UserError
 from elegant_tf.evaluation import evaluate as evaluation
-from elegant_tf.evaluation.metrics import combinations, style_fidelity
 from elegant_tf.export.savedmodel import export_savedmodel
 from elegant_tf.rundir import read_config, removed_options
 from elegant_tf.synthetic import make_face
 from elegant_tf.training.summary import METRICS_FILE
 from elegant_tf.training.trainer import Trainer
 from elegant_tf.upgrade import REMOVED, RENAMED
+
+pytestmark = pytest.mark.usefixtures("quick_training")
 
 RUNS = Path(__file__).parent / "fixtures" / "runs_2240e55"
 NAMES = ["Eyeglasses", "Smiling"]
@@ -119,9 +120,7 @@ def test_they_are_exported(name, tmp_path):
 
 
 def test_they_are_evaluated(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation, "HELD_OUT_FACES", 64)
-    for metric in (combinations, style_fidelity):
-        monkeypatch.setattr(metric, "COUNT", 2)
+    monkeypatch.setattr(evaluation, "LEAST_HELD_OUT", 64)
     report = evaluation.evaluate(RUNS / name, count=2, out=tmp_path, distance_count=60)
     assert (report.step, {score.attribute for score in report.scores}) == (2, set(NAMES))
     assert np.isfinite(report.mean.realised)

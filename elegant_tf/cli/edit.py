@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from elegant_tf.catalogue import Exemplar
 from elegant_tf.cli.command import Command
+from elegant_tf.cli.exemplars import add_exemplar_options, count_exemplars, find_exemplars, load_exemplars, shown
 from elegant_tf.cli.options import add_images, add_number, add_run, add_strength, files_of
 from elegant_tf.cli.tensorflow import prepare_tensorflow
 from elegant_tf.images import check_image_size, check_output, check_sheet, grid, read_image, resize, write_image
+from elegant_tf.marks import ExemplarData, make_receipt, packet_in, xmp_packet
 from elegant_tf.names import find_attributes
 from elegant_tf.rundir import read_model
 
 if TYPE_CHECKING:
     from elegant_tf.editor import Editor
 
-_Images = Sequence[np.ndarray]
+_Images: TypeAlias = Sequence[np.ndarray]
+_Exemplars: TypeAlias = Sequence[np.ndarray | Exemplar]
 
 SWAP = """\
 Transfers attributes from an exemplar to an image. The result wears eyeglasses if the exemplar does, and otherwise none.
@@ -70,7 +75,9 @@ examples:
 def _add_options(parser: argparse.ArgumentParser, folders: bool = False) -> None:
     add_run(parser)
     add_images(parser, folders)
+    add_exemplar_options(parser)
     add_number(parser, "--image_size", None, "side in pixels (default: the run's)", at_least=1, metavar="S")
+    parser.add_argument("--nomark", action="store_true", help="do not mark the image as edited")
 
 
 def _add_swap(parser: argparse.ArgumentParser) -> None:
@@ -94,22 +101,22 @@ def _add_grid(parser: argparse.ArgumentParser) -> None:
     add_strength(parser)
 
 
-def _swap(editor: Editor, inputs: _Images, exemplars: _Images, options: argparse.Namespace) -> np.ndarray:
+def _swap(editor: Editor, inputs: _Images, exemplars: _Exemplars, options: argparse.Namespace) -> np.ndarray:
     return editor.swap(inputs[0], exemplars, options.attributes, options.strength)
 
 
-def _linear(editor: Editor, inputs: _Images, exemplars: _Images, options: argparse.Namespace) -> np.ndarray:
+def _linear(editor: Editor, inputs: _Images, exemplars: _Exemplars, options: argparse.Namespace) -> np.ndarray:
     strip = editor.linear(inputs[0], exemplars, options.attributes, options.steps)
     return grid(np.stack([inputs[0], *strip]), columns=len(strip) + 1)
 
 
-def _matrix(editor: Editor, inputs: _Images, exemplars: _Images, options: argparse.Namespace) -> np.ndarray:
+def _matrix(editor: Editor, inputs: _Images, exemplars: _Exemplars, options: argparse.Namespace) -> np.ndarray:
     return grid(editor.matrix(inputs[0], exemplars, options.attributes, options.rows, options.cols))
 
 
-def _grid(editor: Editor, inputs: _Images, exemplars: _Images, options: argparse.Namespace) -> np.ndarray:
+def _grid(editor: Editor, inputs: _Images, exemplars: _Exemplars, options: argparse.Namespace) -> np.ndarray:
     edited = editor.grid(inputs, exemplars, options.attributes, options.strength)
-    head = [np.full_like(inputs[0], 255), *exemplars]
+    head = [np.full_like(inputs[0], 255), *(shown(one, editor.image_size) for one in exemplars)]
     return grid(np.stack([head, *([image, *row] for image, row in zip(inputs, edited, strict=True))]))
 
 
@@ -148,16 +155,35 @@ def _run(
     size = model.image_size if options.image_size is None else options.image_size
     check_image_size(size, 2**model.depth)
     find_attributes(options.attributes, model.attributes)
-    files = [files_of(paths) if folders else paths for paths in (options.input, options.exemplar)]
-    check_sheet(options.out, *layout(options, *map(len, files)), size)
-    # Each image is resized as soon as it is read: a folder of photos may not fit into memory.
-    inputs, exemplars = ([resize(read_image(file), size) for file in some] for some in files)
+    files = files_of(options.input) if folders else options.input
+    found = find_exemplars(options, size, folders)
+    check_sheet(options.out, *layout(options, len(files), count_exemplars(found)), size)
+
+    def read(file: str) -> np.ndarray:
+        # Each image is resized as soon as it is read: a folder of photos may not fit into memory.
+        return resize(read_image(file), size)
+
+    inputs, exemplars = [read(file) for file in files], [read(one) if isinstance(one, str) else one for one in found]
     prepare_tensorflow()
     from elegant_tf.editor import Editor
 
-    edited = edit(Editor.load(options.run, size), inputs, exemplars, options)
-    write_image(options.out, edited, options.overwrite)
+    editor = Editor.load(options.run, size)
+    given = load_exemplars(exemplars, editor, read)
+    edited = edit(editor, inputs, given, options)
+    mark = None if options.nomark else _mark(options, editor.step, files, found, given)
+    write_image(options.out, edited, options.overwrite, mark)
     print(options.out)
+
+
+def _mark(
+    options: argparse.Namespace, step: int, files: Sequence[str], found: Sequence[object], given: _Exemplars
+) -> bytes:
+    """The mark of the edit, with what the only input says of itself already; `found`: files of exemplars, or others."""
+    exemplars: list[ExemplarData] = [
+        used.code if isinstance(used, Exemplar) else str(file) for used, file in itertools.zip_longest(given, found)
+    ]
+    receipt = make_receipt(options.run, exemplars, options.attributes, getattr(options, "strength", 1.0), step)
+    return xmp_packet(receipt, packet_in(files[0]) if len(files) == 1 else None)
 
 
 COMMANDS = (

@@ -16,7 +16,7 @@ run directory. Where the data has counterfactual targets, as drawn faces do, edi
 is the share of the intended change that was made, 1 at best; "leak" is how far the rest of the image moved, of 255;
 "rank 1" is how often an edit is nearest to the target in its own exemplar's style. A classifier measures which other
 attributes changed and whether identity was preserved. Its features, or Inception's, yield distances between edited
-and real images.
+and real images. Edits of disturbed inputs show how robust the run is.
 
 examples:
   elegant-tf evaluate --run faces
@@ -32,7 +32,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     what = "kind of data to evaluate on, where they are not the run's own: they moved, or the run is packed or imported"
     parser.add_argument("--data", choices=["faces", *DATA], help=what)
-    what = "their place (default: the run's); a folder that `elegant-tf faces` wrote needs no --data"
+    what = "their place (default: the run's); a folder that `elegant-tf faces` or `dress` wrote needs no --data"
     add_path(parser, "--data_dir", metavar="DIR", help=what)
     add_path(parser, "--labels_file", metavar="FILE", help="table of labels for --data folder")
     add_number(parser, "--count", 64, "edits per attribute and direction", at_least=1, at_most=MOST)

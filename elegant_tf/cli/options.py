@@ -114,6 +114,7 @@ def add_images(parser: argparse.ArgumentParser, folders: bool = False) -> None:
     what = "images to edit, or folders of images" if folders else "the image to edit"
     add_path(parser, "--input", required=True, nargs="+" if folders else 1, metavar="FILE", help=what)
     what = "images to take attributes from" + (", or folders of images" if folders else "")
+    what += "; or exemplars of a catalogue, as FILE:NAME"
     add_path(parser, "--exemplar", required=True, nargs="+", metavar="FILE", help=what)
     what = "attributes to transfer, separated by commas"
     parser.add_argument("--attributes", type=names, required=True, metavar="A,B", help=what)

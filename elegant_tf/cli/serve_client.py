@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 
 from elegant_tf.bounds import LARGEST_VERSION
+from elegant_tf.catalogue import Exemplar
 from elegant_tf.cli.command import Command, add_parser
+from elegant_tf.cli.exemplars import add_exemplar_options, find_known
 from elegant_tf.cli.options import add_images, add_number, add_path, add_strength
 from elegant_tf.cli.tensorflow import prepare_tensorflow
 from elegant_tf.images import check_output, decode_image, write_image
+from elegant_tf.marks import packet_in, xmp_packet
 from elegant_tf.serving.client import MOST_RETRIES, Client, connect, image_bytes
 from elegant_tf.serving.endpoint import Endpoint
 
@@ -46,7 +50,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     edit = add_parser(actions, "edit", "transfer attributes to an image", EDIT)
     metadata = add_parser(actions, "metadata", "print a model's metadata", METADATA)
     add_images(edit)
+    add_exemplar_options(edit, nearest=False)
     add_strength(edit)
+    edit.add_argument("--nomark", action="store_true", help="do not mark the image as edited")
     for action in (edit, metadata):
         _add_endpoint(action)
 
@@ -87,10 +93,20 @@ def _run(options: argparse.Namespace) -> None:
 
 def _edit(client: Client, options: argparse.Namespace) -> None:
     check_output(options.out, options.overwrite)
-    images, exemplars = ([image_bytes(path) for path in paths] for paths in (options.input, options.exemplar))
-    (edited,) = client.edit(images, exemplars, options.attributes, options.strength)
-    write_image(options.out, decode_image(edited, f"the answer of {options.server}"), options.overwrite)
+    found = find_known(options, check=client.check_catalogue)
+    exemplars = [image_bytes(one) if isinstance(one, str) else one for one in found]
+    (edited,) = client.edit(
+        [image_bytes(path) for path in options.input], exemplars, options.attributes, options.strength
+    )
+    mark = None if options.nomark else _mark(client, options, found)
+    write_image(options.out, decode_image(edited, f"the answer of {options.server}"), options.overwrite, mark)
     print(options.out)
+
+
+def _mark(client: Client, options: argparse.Namespace, found: Sequence[str | Exemplar]) -> bytes:
+    exemplars = [one if isinstance(one, str) else one.code for one in found]
+    receipt = client.receipt(exemplars, options.attributes, options.strength)
+    return xmp_packet(receipt, packet_in(options.input[0]))
 
 
 COMMANDS = (Command("serve-client", "edit on a server", HELP, _add_options, _run),)

@@ -21,6 +21,7 @@ from elegant_tf.data.tfrecords import file_sha256
 from elegant_tf.errors import UserError
 from elegant_tf.files import check_writable, remove_file, remove_parts, write_json
 from elegant_tf.images import check_written_size, read_image, write_image
+from elegant_tf.runlock import WRITING, locked
 
 INDEX_FILE = "align.json"
 JOURNAL_FILE = ".align.jsonl"
@@ -78,7 +79,28 @@ def _face(found: dict[str, Any]) -> Face:
 
 def find_largest(image: np.ndarray, detect: Detector) -> np.ndarray:
     """The five points `[5, 2]` of the largest face in an image. Raises UserError if the image shows no face."""
-    return _faces(image, detect, "largest")[0].points
+    return find_faces(image, detect, "largest")[0].points
+
+
+def check_which(which: str) -> None:
+    """Raises UserError unless `which` is `largest`, `all`, or a number from 0."""
+    if which not in ("largest", "all") and not (which.isascii() and which.isdecimal()):
+        raise UserError(f"--faces={which}: expected largest, all, or a number from 0")
+
+
+def find_faces(image: np.ndarray, detect: Detector, which: str = "largest") -> Sequence[Face]:
+    """The faces in an image, as for `align_faces`, the largest first."""
+    faces: Sequence[Face] = _in_reduced(image, detect) if which == "largest" else []
+    faces = faces or detect(image)
+    if not faces:
+        height, width = image.shape[:2]
+        raise UserError(f"no face was found in {width} x {height} pixels: take a photo that shows one from the front")
+    if which == "all":
+        return faces
+    number = 0 if which == "largest" else int(which)
+    if number >= len(faces):
+        raise UserError(f"--faces={which}: {len(faces)} faces were found; the largest is number 0")
+    return faces[number : number + 1]
 
 
 def align_faces(image: np.ndarray, size: int, detect: Detector, which: str = "largest") -> list[Aligned]:
@@ -94,24 +116,10 @@ def align_faces(image: np.ndarray, size: int, detect: Detector, which: str = "la
         UserError: the photo shows no face, or fewer than `which` asks for.
     """
     found = []
-    for face in _faces(image, detect, which):
+    for face in find_faces(image, detect, which):
         aligned, similarity = align(image, face.points, size)
         found.append(Aligned(aligned, face.points, similarity))
     return found
-
-
-def _faces(image: np.ndarray, detect: Detector, which: str) -> Sequence[Face]:
-    faces: Sequence[Face] = _in_reduced(image, detect) if which == "largest" else []
-    faces = faces or detect(image)
-    if not faces:
-        height, width = image.shape[:2]
-        raise UserError(f"no face was found in {width} x {height} pixels: take a photo that shows one from the front")
-    if which == "all":
-        return faces
-    number = 0 if which == "largest" else int(which)
-    if number >= len(faces):
-        raise UserError(f"--faces={which}: {len(faces)} faces were found; the largest is number 0")
-    return faces[number : number + 1]
 
 
 def _in_reduced(image: np.ndarray, detect: Detector) -> list[Face]:
@@ -144,15 +152,22 @@ def align_photos(
 
     Raises:
         UserError: an option makes no sense, two photos have the same name, `out` holds other faces or cannot be
-            written, or some photo shows no face or cannot be read; the faces of all other photos are written first.
+            written, another process writes there, or some photo shows no face or cannot be read; the faces of all
+            other photos are written first.
     """
-    if which not in ("largest", "all") and not which.isdecimal():
-        raise UserError(f"--faces={which}: expected largest, all, or a number from 0")
+    check_which(which)
     check_written_size(size)
     files = list(dict.fromkeys(os.fspath(photo) for photo in photos))
     _check_names(files)
     check_writable(out)
-    folder = _Folder(Path(out), files, {"version": 1, "image_size": size, "faces": which})
+    with locked(out, WRITING):
+        return _align_files(files, Path(out), size, which, detect)
+
+
+def _align_files(
+    files: Sequence[str], out: Path, size: int, which: str, detect: Detector | None
+) -> list[dict[str, Any]]:
+    folder = _Folder(out, files, {"version": 1, "image_size": size, "faces": which})
     todo = folder.todo()
     if todo:
         detect = detect or make_detector()

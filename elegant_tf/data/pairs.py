@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from elegant_tf.data.batches import read_ahead
+from elegant_tf.data.disturbance import jittered
 from elegant_tf.data.sampler import Pairs, PairSampler
 from elegant_tf.data.shutdown import ShutdownGuard, shutdown_guard
 from elegant_tf.data.source import EncodedSource, Source
@@ -79,9 +80,9 @@ def pair_dataset(
     Each element: `a`, `b` float32 `[N, S, S, 3]` in [-1, 1]; `y_a`, `y_b` float32 `[N, n]` in {0, 1}; `attribute`
     int32 `[N]`. An unreadable image is replaced by the next readable one of its pool and recorded in `bad_images`.
     Too many of them end the iteration with a `tf.errors.OpError`; `bad_images.failure` then has the reason.
-    TensorFlow decodes the images of an `EncodedSource`. Each of several workers reads its part of every batch, and N is
-    the sampler's batch size divided by `workers`: concatenated, the parts are the batch that one worker would read.
-    `prefetch` and `parallel`: as in `read_ahead`.
+    TensorFlow decodes the images of an `EncodedSource`, unless the sampler has jitter. Each of several workers reads
+    its part of every batch, and N is the sampler's batch size divided by `workers`: concatenated, the parts are the
+    batch that one worker would read. `prefetch` and `parallel`: as in `read_ahead`.
 
     Raises:
         UserError: the batch cannot be divided among the workers.
@@ -90,7 +91,8 @@ def pair_dataset(
         raise UserError(f"--batch_size={sampler.batch_size}: must be a multiple of the {workers} workers")
     bad_images = bad_images if bad_images is not None else BadImages(len(source.labels))
     count = sampler.batch_size // workers
-    encoded = isinstance(source, EncodedSource)
+    # Pillow moves images, so it decodes them, too.
+    encoded = isinstance(source, EncodedSource) and not sampler.jitter
     part = slice(worker * count, (worker + 1) * count)
     loader = _Loader(source, sampler, bad_images, shutdown_guard(), encoded, part)
     images = (count, source.image_size, source.image_size, 3)
@@ -141,7 +143,9 @@ class _Loader:
         self._bad_images = bad_images
         self._guard = guard
         self._encoded = encoded
-        self._read: Callable[[int], Any] = source.encoded if isinstance(source, EncodedSource) else source.load
+        self._read: Callable[[int], Any] = (
+            source.encoded if encoded and isinstance(source, EncodedSource) else source.load
+        )
         self._part = part
 
     def load(self, k: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -152,21 +156,25 @@ class _Loader:
     def _load_batch(self, k: int) -> tuple[np.ndarray, ...]:
         try:
             pairs = Pairs(*(column[self._part] for column in self._sampler.batch(k)))
-            a, y_a = self._load_side(pairs.a, pairs.attribute, True, pairs.flip_a)
-            b, y_b = self._load_side(pairs.b, pairs.attribute, False, pairs.flip_b)
+            a, y_a = self._load_side(pairs.a, pairs.attribute, True, pairs.flip_a, pairs.jitter_a)
+            b, y_b = self._load_side(pairs.b, pairs.attribute, False, pairs.flip_b, pairs.jitter_b)
         except UserError as error:
             self._bad_images.failure = str(error)
             raise
         return a, b, y_a, y_b, pairs.attribute, pairs.flip_a, pairs.flip_b
 
     def _load_side(
-        self, indices: np.ndarray, attributes: np.ndarray, has: bool, flips: np.ndarray
+        self, indices: np.ndarray, attributes: np.ndarray, has: bool, flips: np.ndarray, jitters: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         images, labels = [], []
-        for index, attribute, flip in zip(indices.tolist(), attributes.tolist(), flips, strict=True):
+        rows = zip(indices.tolist(), attributes.tolist(), flips, jitters, strict=True)
+        for index, attribute, flip, jitter in rows:
             self._guard.check_open()
             image, index = self._load_readable(index, attribute, has)
-            images.append(image[:, ::-1] if flip and not self._encoded else image)
+            if not self._encoded:
+                image = image[:, ::-1] if flip else image
+                image = jittered(image, jitter) if self._sampler.jitter else image
+            images.append(image)
             labels.append(self._source.labels[index])
         return np.array(images, object) if self._encoded else np.stack(images), np.stack(labels)
 

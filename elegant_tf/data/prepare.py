@@ -26,6 +26,7 @@ from elegant_tf.data.records import MANIFEST_FILE, VERSION, index_path, read_man
 from elegant_tf.data.tfrecords import HEAD, TAIL, file_sha256
 from elegant_tf.errors import UserError
 from elegant_tf.files import atomic_file, check_writable, remove_file, remove_parts, sync, write_json
+from elegant_tf.runlock import WRITING, locked
 
 SETTINGS_FILE = "settings.json"
 
@@ -55,7 +56,7 @@ def prepare(
 
     Raises:
         UserError: labels and images disagree, landmarks are needed and missing, `out` holds something else or cannot
-            be written (its finished shards stay), or no image is left.
+            be written (its finished shards stay), another process writes there, or no image is left.
     """
     if workers is not None and workers < 1:
         raise UserError(f"--workers={workers}: expected 1 or more")
@@ -65,14 +66,21 @@ def prepare(
     if settings.alignment == "similarity":
         _check_landmarks(collection)
     check_writable(out)
-    root, total, threads = Path(out), len(collection.table.files), workers or cpus()
+    with locked(out, WRITING):
+        return _write_records(collection, Path(out), settings, detect, workers or cpus())
+
+
+def _write_records(
+    collection: Collection, root: Path, settings: Settings, detect: Detect | None, threads: int
+) -> dict[str, Any]:
+    total = len(collection.table.files)
     _begin(root, collection, settings)
     edges = [(start, min(start + settings.shard_images, total)) for start in range(0, total, settings.shard_images)]
     shards = [Shard(path, range(*edge)) for path, edge in zip(_shard_paths(root, len(edges)), edges, strict=True)]
     todo = [shard for shard in shards if not _is_current(shard, collection, threads)]
     finished = total - sum(len(shard.rows) for shard in todo)
     if finished:
-        print(f"{out}: {finished} of {total} images are finished already", file=sys.stderr)
+        print(f"{root}: {finished} of {total} images are finished already", file=sys.stderr)
     if not todo:
         with contextlib.suppress(UserError):
             return read_manifest(root)
@@ -180,7 +188,7 @@ def _begin(root: Path, collection: Collection, settings: Settings) -> None:
         differences = _differences(_read_settings(path), wanted)
         if differences:
             raise UserError(f"--out={root}: holds other records: {', '.join(differences)}. Choose another --out")
-    elif root.exists() and not (root.is_dir() and not any(root.iterdir())):
+    elif any(path.name != WRITING.lock_file for path in root.iterdir()):
         raise UserError(f"--out={root}: already exists; name a new or an empty folder")
     write_json(path, wanted)
 

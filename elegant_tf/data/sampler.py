@@ -14,14 +14,14 @@ SCHEDULES = ("round_robin", "mixed")
 MATCHES = ("none", "all")
 
 # Keys that keep the random streams of one seed apart.
-_ORDER, _FLIPS, _MATCHES = 0, 1, 2
+_ORDER, _FLIPS, _MATCHES, _JITTERS = 0, 1, 2, 3
 
 
 class Pairs(NamedTuple):
     """The images of a batch.
 
     `a`, `b`: int64 `[N]`, image indices; `attribute`: int32 `[N]`, the attribute that a has and b lacks; `flip_a`,
-    `flip_b`: bool `[N]`, whether to mirror.
+    `flip_b`: bool `[N]`, whether to mirror; `jitter_a`, `jitter_b`: float64 `[N, 4]`, see `disturbance.jittered`.
     """
 
     a: np.ndarray
@@ -29,6 +29,8 @@ class Pairs(NamedTuple):
     attribute: np.ndarray
     flip_a: np.ndarray
     flip_b: np.ndarray
+    jitter_a: np.ndarray
+    jitter_b: np.ndarray
 
 
 class PairSampler:
@@ -47,6 +49,7 @@ class PairSampler:
         seed: 0 or more.
         flip: whether `flip_a` and `flip_b` mirror half of the images at random.
         match: `none` or `all`.
+        jitter: the bound of the numbers in `jitter_a` and `jitter_b`, which are uniform and independent; 0: none moves.
 
     Raises:
         UserError: an unknown schedule or match, or an attribute that all images or none have.
@@ -60,6 +63,7 @@ class PairSampler:
         seed: int,
         flip: bool = False,
         match: str = "none",
+        jitter: float = 0.0,
     ) -> None:
         if schedule not in SCHEDULES:
             raise UserError(f"--attribute_schedule={schedule}: expected one of {', '.join(SCHEDULES)}")
@@ -69,6 +73,7 @@ class PairSampler:
         self.schedule = schedule
         self.seed = seed
         self.flip = flip
+        self.jitter = jitter
         self._count = labels.shape[1]
         pools = [np.flatnonzero(column == label).astype(np.int32) for column in labels.T for label in (0, 1)]
         self._sizes = np.array([len(pool) for pool in pools])
@@ -102,7 +107,10 @@ class PairSampler:
         flips = np.zeros((2, self.batch_size), bool)
         if self.flip:
             flips = self._random(_FLIPS, k).integers(0, 2, flips.shape).astype(bool)
-        return Pairs(a, b, attribute.astype(np.int32), *flips)
+        jitters = np.zeros((2, self.batch_size, 4))
+        if self.jitter:
+            jitters = self._random(_JITTERS, k).uniform(-self.jitter, self.jitter, jitters.shape)
+        return Pairs(a, b, attribute.astype(np.int32), *flips, *jitters)
 
     def _take(self, pools: np.ndarray, places: np.ndarray) -> np.ndarray:
         """The images at these places in the endless shuffled streams of pools, numbered `2 * attribute + has`."""

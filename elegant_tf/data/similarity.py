@@ -91,23 +91,38 @@ def align(image: np.ndarray, points: np.ndarray, size: int) -> tuple[np.ndarray,
 
 
 def warp(image: np.ndarray, similarity: Similarity, width: int, height: int) -> np.ndarray:
-    """Moves an image uint8 `[H, W, 3]` by a similarity, to uint8 `[height, width, 3]`.
+    """Moves an image by a similarity.
 
     The image is averaged over blocks if it shrinks, then sampled bicubically; border pixels are repeated beyond the
     edge.
+
+    Args:
+        image: uint8 `[H, W, 3]`, or float32 `[H, W, C]` with any values.
+        similarity: from the image to the result.
+        width: of the result in pixels.
+        height: of the result in pixels.
+
+    Returns:
+        The same dtype and channels, `[height, width, C]`.
     """
     back = similarity.inverse()
     reduction = max(1, int(abs(back.scale)))
     piece, left, top = _piece(image, back, width, height, _MARGIN * reduction)
-    sampled = Image.fromarray(piece)
-    if reduction > 1:
-        sampled = sampled.reduce(reduction)
     # In Pillow's coordinates, integers are edges of pixels, not centres: converts both ways.
     half = 0.5 + 0.5j
     scale = back.scale / reduction
     shift = (back.shift - back.scale * half + half - complex(left, top)) / reduction
     data = (scale.real, -scale.imag, shift.real, scale.imag, scale.real, shift.imag)
-    return np.array(sampled.transform((width, height), Image.Transform.AFFINE, data, Image.Resampling.BICUBIC))
+
+    def sample(plane: np.ndarray) -> np.ndarray:
+        source = Image.fromarray(plane)
+        if reduction > 1:
+            source = source.reduce(reduction)
+        return np.array(source.transform((width, height), Image.Transform.AFFINE, data, Image.Resampling.BICUBIC))
+
+    if image.dtype == np.uint8:
+        return sample(piece)
+    return np.stack([sample(plane) for plane in np.moveaxis(piece, -1, 0)], axis=-1)  # Pillow's floats have no colours
 
 
 def paste(face: np.ndarray, image: np.ndarray, similarity: Similarity) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Held-out edits with counterfactual targets: drawn, or read from a folder that `elegant-tf faces` wrote."""
+"""Held-out edits with counterfactual targets: drawn, or read from a folder that `elegant-tf faces` or `dress` wrote."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def has_counterfactuals(config: Config) -> bool:
 
 
 def has_index(data_dir: str | Path) -> bool:
-    """Whether a folder has counterfactual targets, as those have that `elegant-tf faces` wrote."""
+    """Whether a folder has counterfactual targets, as those have that `elegant-tf faces` and `dress` write."""
     return (Path(data_dir) / INDEX_FILE).is_file()
 
 
@@ -51,11 +51,12 @@ def load_counterfactuals(
     """The evaluation set for a run, at its image size: `count` edits per attribute and direction.
 
     It is drawn if the run was trained on drawn faces and no `data_dir` is given. Otherwise it is read from `data_dir`
-    or the run's own data directory; such a folder has at most `count` edits of a kind and none that restyle.
+    or the run's own data directory, at most `count` edits of a kind. `elegant-tf faces` writes none that restyle,
+    `elegant-tf dress` does.
 
     Args:
         config: the run's.
-        data_dir: a folder that `elegant-tf faces` wrote, or None.
+        data_dir: a folder that `elegant-tf faces` or `dress` wrote, or None.
         count: edits per attribute and direction.
         directions: which to draw.
         seed: of the drawn evaluation set. It does not depend on the run's seed, so that runs compare.
@@ -107,7 +108,7 @@ def kinds_of(pairs: Sequence[Counterfactual], attributes: Sequence[str]) -> tupl
 def read_counterfactuals(
     data_dir: str | Path, attributes: Sequence[str], image_size: int, count: int
 ) -> Counterfactuals:
-    """Edits of one of `attributes` each from a folder that `elegant-tf faces` wrote: at most `count` of a kind.
+    """Edits of one of `attributes` each from a folder of `elegant-tf faces` or `dress`: at most `count` of a kind.
 
     Raises:
         UserError: the index is missing or malformed, an image cannot be read, or no edit is of these attributes.
@@ -152,7 +153,7 @@ def _read_index(path: Path) -> list[tuple[list[str], str, Mapping[str, str]]]:
     except OSError as error:
         raise UserError(
             f"--data_dir={path.parents[1]}: cannot read {INDEX_FILE} in it ({error.strerror}): "
-            "give a folder that `elegant-tf faces --out DIR` wrote"
+            "give a folder that `elegant-tf faces --out DIR` or `elegant-tf dress` wrote"
         ) from None
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path}: is not an index of edits ({error!r}): write the folder again") from None

@@ -24,7 +24,7 @@ from elegant_tf.evaluation.face_describer import load_face_describer
 from elegant_tf.evaluation.held_out import ReadableSource
 from elegant_tf.evaluation.inception import Inception
 from elegant_tf.evaluation.metrics import METRICS
-from elegant_tf.evaluation.metrics.context import DISTANCE_EDITS, Context, Extract
+from elegant_tf.evaluation.metrics.context import COUNT, DISTANCE_EDITS, Context, Extract
 from elegant_tf.evaluation.metrics.distribution import enough_for_distances
 from elegant_tf.evaluation.metrics.metric import Metric
 from elegant_tf.evaluation.metrics.scores import Score, Scores, best_first
@@ -38,9 +38,9 @@ from elegant_tf.paths import local_path
 from elegant_tf.rundir import SHIPPED, find_run, read_config
 from elegant_tf.sources import open_source
 
-COUNT = 64
 CLASSIFIER_DIR = "classifier"
-HELD_OUT_FACES = 2000
+# Drawn faces to hold out; 32 for each edit of a kind, within these bounds.
+LEAST_HELD_OUT, MOST_HELD_OUT, HELD_OUT_PER_EDIT = 400, 2000, 32
 # More than the 2,048 features of Inception, as its Fréchet distance requires.
 INCEPTION_EDITS = 5000
 
@@ -106,8 +106,8 @@ def evaluate(
     Args:
         run: a run directory, packed or not, or the name of a model that comes with the package.
         data, data_dir, labels_file: what to evaluate on, as `DataConfig` has it, in place of the run's own data, which
-            may have moved; None: as the run has it. A folder that `elegant-tf faces` wrote, alone, gives the edits and
-            their targets, whatever kind of data the run has.
+            may have moved; None: as the run has it. A folder that `elegant-tf faces` or `dress` wrote, alone, gives the
+            edits and their targets, whatever kind of data the run has.
         count: edits per attribute and direction.
         out: the directory for `scorecard.json`, `.md`, `.html` and `.png`, which are replaced; None: `run`, or
             `scorecard-NAME` for a model that comes with the package.
@@ -150,7 +150,7 @@ def evaluate(
     judge = _find_classifier(config, run, classifier)
     has_targets = bool(targets_dir) or has_counterfactuals(config)
     with _naming_the_cure(data):
-        source = _held_out(config, seed) if judge or inception or not has_targets else None
+        source = _held_out(config, count, seed) if judge or inception or not has_targets else None
         if source is None or has_targets:
             edits: Edits = load_counterfactuals(config, targets_dir, count, seed=seed)
         else:
@@ -171,6 +171,7 @@ def evaluate(
         extractors=extractors,
         describers=describers,
         distance_count=distance_count,
+        count=count,
         seed=seed,
     )
     settings = {
@@ -201,9 +202,10 @@ def _evaluated_on(
     return config.replace(**{name: value for name, value in given.items() if value is not None}), None
 
 
-def _held_out(config: Config, seed: int) -> ReadableSource:
+def _held_out(config: Config, count: int, seed: int) -> ReadableSource:
     """The test split of the data."""
-    data = dataclasses.replace(config.data, faces_count=HELD_OUT_FACES)
+    faces = min(MOST_HELD_OUT, max(LEAST_HELD_OUT, HELD_OUT_PER_EDIT * count))
+    data = dataclasses.replace(config.data, faces_count=faces)
     return ReadableSource(open_source(data, config.model.attributes, config.model.image_size, "test", seed))
 
 

@@ -19,6 +19,7 @@ from elegant_tf.export.signatures import make_signatures
 from elegant_tf.export.warmup import warmup_inputs, write_warmup
 from elegant_tf.files import atomic_directory
 from elegant_tf.images import check_image_size
+from elegant_tf.marks import EDITED, model_hash
 from elegant_tf.model.elegant import Elegant
 from elegant_tf.model.latent import block_bounds
 from elegant_tf.paths import check_loadable, local_path
@@ -28,6 +29,10 @@ from elegant_tf.runs import load_generator, make_generator
 ENCODINGS = ("png", "jpeg")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 METADATA_FILE = "metadata.json"
+MARKING = (
+    "Images that this model edits must say so, machine-readably: write digital_source_type into their XMP, as "
+    "Iptc4xmpExt:DigitalSourceType, and keep model_sha256 with it."
+)
 LICENCE = "The program is MIT-licensed. Weights are bound by the terms of the images that they were trained on."
 
 
@@ -110,6 +115,8 @@ def describe(run_dir: str | os.PathLike[str], size: int, step: int) -> dict[str,
         "image_size": size,
         "value_range": [-1.0, 1.0],
         "step": step,
+        "model_sha256": model_hash(run_dir, step)[0],
+        "marking": {"notice": MARKING, "digital_source_type": EDITED},
         "config": config_groups(run_dir),
         "licence": LICENCE,
         "elegant_tf": elegant_tf.__version__,

@@ -16,9 +16,11 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from elegant_tf.bounds import Bounds
+from elegant_tf.catalogue import Catalogue, Exemplar
 from elegant_tf.coefficients import swap_coefficients
 from elegant_tf.errors import UserError
 from elegant_tf.images import MAX_PIXELS, READ_FORMATS, read_image
+from elegant_tf.marks import ExemplarData, Receipt, receipt_of
 from elegant_tf.serving.endpoint import Endpoint, Refused, Transport, Unavailable
 from elegant_tf.serving.rest_transport import RestTransport
 
@@ -77,7 +79,7 @@ class Client:
     def edit(
         self,
         images: Sequence[bytes],
-        exemplars: Sequence[bytes],
+        exemplars: Sequence[bytes | Exemplar],
         attributes: Sequence[str],
         strength: float | Sequence[float] = 1.0,
     ) -> list[bytes]:
@@ -85,40 +87,83 @@ class Client:
 
         Args:
             images: N encoded images, each of which gets the same edit.
-            exemplars: one encoded image, which gives all attributes, or one for each attribute, in order.
+            exemplars: one encoded image or `Exemplar` of a catalogue, which gives all attributes, or one for each
+                attribute, in order.
             attributes: names, of those in `metadata`.
             strength: 0 reconstructs the images, which may change them slightly; 1 exchanges, between interpolates,
                 beyond extrapolates; one for all attributes or one for each.
 
         Raises:
-            UserError: an attribute is unknown, numbers do not fit together, the server refused the request, or its
-                answer is not that of the model that `metadata` describes.
+            UserError: an attribute is unknown, numbers do not fit together, a catalogue is that of another model, the
+                server refused the request, or its answer is not that of the model that `metadata` describes.
             Unavailable: the server was not available at any attempt.
         """
         coefficients = swap_coefficients(self.metadata["attributes"], attributes, len(exemplars), strength)
         count = len(images)
         inputs = {"image": _objects(images), "weights": np.repeat(coefficients.sum(0)[None], count, axis=0)}
-        if len(exemplars) == 1:
-            inputs["exemplar"] = _objects(list(exemplars) * count)
+        if len(exemplars) == 1 and isinstance(exemplars[0], bytes):
+            inputs["exemplar"] = _objects([exemplars[0]] * count)
             return self._ask_for_images("serving_default", inputs)
         inputs["code"] = np.repeat(self._joined_code(exemplars, coefficients)[None], count, axis=0)
         return self._ask_for_images("edit_with_code", inputs)
+
+    def receipt(
+        self, exemplars: Sequence[ExemplarData], attributes: Sequence[str], strength: float | Sequence[float] = 1.0
+    ) -> Receipt:
+        """What to write into the files of images that `edit` returns, see `marks.xmp_packet`.
+
+        The hash of the model and its step come from `metadata`; models that older versions exported have no hash.
+        Raises what `metadata` raises, and UserError if the file of an exemplar cannot be read.
+        """
+        told, step = self.metadata, self.metadata.get("step")
+        model, version = str(told.get("model_sha256", "")), str(told.get("elegant_tf", ""))
+        return receipt_of(model, step if isinstance(step, int) else None, exemplars, attributes, strength, version)
+
+    def check_catalogue(self, catalogue: Catalogue) -> None:
+        """Raises UserError, naming its file, if a catalogue is that of another model or image size."""
+        size = self.metadata.get("image_size")
+        if size not in (None, catalogue.image_size):
+            raise UserError(
+                f"{catalogue.origin}: holds codes for images of {catalogue.image_size} pixels; "
+                f"{self._transport.endpoint} edits {size}: make a catalogue with --image_size {size}"
+            )
+        self._checked(catalogue.exemplars[0])
 
     def close(self) -> None:
         """Closes the connection."""
         self._transport.close()
 
-    def _joined_code(self, exemplars: Sequence[bytes], coefficients: np.ndarray) -> np.ndarray:
+    def _joined_code(self, exemplars: Sequence[bytes | Exemplar], coefficients: np.ndarray) -> np.ndarray:
         """One code `[h, w, C]` with the block of each attribute from the exemplar that gives it."""
-        codes = self._ask("encode", {"image": _objects(exemplars)}, "code")
-        bounds = self.metadata["block_bounds"]
-        if codes.dtype == object or codes.ndim != 4 or (len(codes), codes.shape[3]) != (len(exemplars), bounds[-1]):
-            raise self._unexpected(f"codes [{len(exemplars)}, h, w, {bounds[-1]}]", codes)
-        joined = codes[0].copy()
+        encoded = iter(self._encode([one for one in exemplars if isinstance(one, bytes)]))
+        codes = [self._checked(one).code if isinstance(one, Exemplar) else next(encoded) for one in exemplars]
+        if len({code.shape for code in codes}) > 1:
+            shapes = " and ".join(sorted({str(list(code.shape)) for code in codes}))
+            raise UserError(f"{self._transport.endpoint}: exemplars have the codes {shapes}: they must have one size")
+        bounds, joined = self.metadata["block_bounds"], codes[0].copy()
         for exemplar, attribute in zip(*np.nonzero(coefficients), strict=True):
             block = slice(bounds[attribute], bounds[attribute + 1])
-            joined[..., block] = codes[exemplar, ..., block]
+            joined[..., block] = codes[exemplar][..., block]
         return joined
+
+    def _encode(self, images: Sequence[bytes]) -> Sequence[np.ndarray]:
+        """A code `[h, w, C]` for each of the images."""
+        if not images:
+            return []
+        codes, channels = self._ask("encode", {"image": _objects(images)}, "code"), self.metadata["block_bounds"][-1]
+        if codes.dtype == object or codes.ndim != 4 or (len(codes), codes.shape[3]) != (len(images), channels):
+            raise self._unexpected(f"codes [{len(images)}, h, w, {channels}]", codes)
+        return list(codes)
+
+    def _checked(self, exemplar: Exemplar) -> Exemplar:
+        """An exemplar whose code is one of the served model, as far as that is known."""
+        served, channels = self.metadata.get("model_sha256"), self.metadata["block_bounds"][-1]
+        if (served and exemplar.model not in ("", served)) or exemplar.code.shape[2:] != (channels,):
+            raise UserError(
+                f"{self._transport.endpoint}: exemplar {exemplar.name!r} is the code of another model: make a "
+                "catalogue with the run that was exported"
+            )
+        return exemplar
 
     def _ask_for_images(self, signature: str, inputs: Mapping[str, np.ndarray]) -> list[bytes]:
         """An encoded image for each of the images among the inputs."""

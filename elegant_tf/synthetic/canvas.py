@@ -139,4 +139,8 @@ class Canvas:
         mask = mask.filter(ImageFilter.BoxBlur(blur * SOFT_SIDE / 2)).filter(ImageFilter.BoxBlur(blur * SOFT_SIDE / 2))
         x0, y0, x1, y1 = (round(edge * unit) for edge in (left, top, right, bottom))
         mask = mask.resize((x1 - x0, y1 - y0), Image.Resampling.BILINEAR)
-        self._pour(colour, (x0 - self.origin[0], y0 - self.origin[1]), mask)
+        self._lay_softly(colour, (x0 - self.origin[0], y0 - self.origin[1]), mask)
+
+    def _lay_softly(self, colour: Colour, corner: tuple[int, int], mask: Image.Image) -> None:
+        """Lays the colour of a soft shape. A canvas on a photo darkens instead."""
+        self._pour(colour, corner, mask)

@@ -88,6 +88,11 @@ def _check(out: Path, count: int, image_size: int, counterfactuals: int) -> None
     check_written_size(image_size)
     if counterfactuals < 0:
         raise UserError(f"counterfactuals={counterfactuals}: expected 0 or more")
+    check_new_folder(out)
+
+
+def check_new_folder(out: Path) -> None:
+    """Raises UserError unless `out` is new or empty, and can be written."""
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UserError(f"--out={out}: already exists; name a new or an empty folder")
     check_writable(out)
@@ -97,7 +102,7 @@ def _write_images(folder: Path, count: int, size: int, seed: int, workers: int |
     for start, stop in _batches(count, size):
         faces = [make_face(seed, index) for index in range(start, stop)]
         for number, image in enumerate(draw_faces(faces, size, workers), start + 1):
-            write_image(folder / _file(number), image)
+            write_image(folder / image_name(number), image)
 
 
 def _batches(count: int, size: int) -> Iterator[tuple[int, int]]:
@@ -107,7 +112,8 @@ def _batches(count: int, size: int) -> Iterator[tuple[int, int]]:
         yield start, min(start + most, count)
 
 
-def _file(number: int) -> str:
+def image_name(number: int) -> str:
+    """The file of image `number`, which begins at 1."""
     return f"{number:06d}.jpg"
 
 
@@ -115,13 +121,14 @@ def _write_tables(folder: Path, faces: Sequence[Face], size: int) -> None:
     labels = [celeba_labels(face) for face in faces]
     landmarks = [np.rint(face.landmarks(size)).astype(int).ravel() for face in faces]
     partition = [[PARTITION[index % len(PARTITION)]] for index in range(len(faces))]
-    _write_table(folder / ATTRIBUTES_FILE, [str(len(faces)), " ".join(CELEBA_ATTRIBUTES)], labels)
-    _write_table(folder / LANDMARK_FILES["aligned"], [str(len(faces)), " ".join(COLUMNS)], landmarks)
-    _write_table(folder / PARTITION_FILE, [], partition)
+    write_table(folder / ATTRIBUTES_FILE, [str(len(faces)), " ".join(CELEBA_ATTRIBUTES)], labels)
+    write_table(folder / LANDMARK_FILES["aligned"], [str(len(faces)), " ".join(COLUMNS)], landmarks)
+    write_table(folder / PARTITION_FILE, [], partition)
 
 
-def _write_table(path: Path, head: Sequence[str], rows: Iterable[Iterable[int]]) -> None:
-    lines = [" ".join([_file(number), *map(str, row)]) for number, row in enumerate(rows, 1)]
+def write_table(path: Path, head: Sequence[str], rows: Iterable[Iterable[int]]) -> None:
+    """Writes a table of CelebA: the lines of its head, then a line for each image."""
+    lines = [" ".join([image_name(number), *map(str, row)]) for number, row in enumerate(rows, 1)]
     write_text(path, "\n".join([*head, *lines]) + "\n")
 
 

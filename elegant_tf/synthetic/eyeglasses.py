@@ -42,18 +42,23 @@ def _bridge(who: Identity, style: Eyeglasses) -> Shape:
     return ribbon(curve(line), 0.55 * style.thickness)
 
 
-def _arm(who: Identity, style: Eyeglasses, x: float, side: int) -> Shape:
-    ends = [(x + side * style.width, EYE_Y - 0.015), (0.5 + side * (who.head.width + 0.012), EYE_Y - 0.006)]
+def _arm(style: Eyeglasses, x: float, side: int, reach: float) -> Shape:
+    ends = [(x + side * style.width, EYE_Y - 0.015), (0.5 + side * reach, EYE_Y - 0.006)]
     return ribbon(np.array(ends), 0.6 * style.thickness)
 
 
-def draw_eyeglasses(canvas: Canvas, who: Identity, style: Eyeglasses) -> None:
+def draw_eyeglasses(
+    canvas: Canvas, who: Identity, style: Eyeglasses, reaches: tuple[float, float] | None = None
+) -> None:
+    """Draws eyeglasses. `reaches`: how far from the middle the left and right arm end; None: beside the head."""
+    reaches = reaches or (who.head.width + 0.012,) * 2
     eyes = tuple(zip(who.eye_x, (-1, 1), strict=True))
     lenses = [_lens(style, x, side) for x, side in eyes]
     grow = np.array((1 + style.thickness / style.width, 1 + style.thickness / style.height))
     centres = [lens.mean(axis=0) for lens in lenses]
     rims = [(lens - centre) * grow + centre for lens, centre in zip(lenses, centres, strict=True)]
-    bridge, arms = _bridge(who, style), [_arm(who, style, x, side) for x, side in eyes]
+    arms = [_arm(style, x, side, reach) for (x, side), reach in zip(eyes, reaches, strict=True)]
+    bridge = _bridge(who, style)
     shadow = [part + (-0.006 * who.light.side, 0.016) for part in (*rims, bridge)]
     canvas.soft(shadow, shadow_of(who.head.skin), 0.30, 0.016)
     canvas.blend(lenses, style.tint, [style.tint_opacity] * 2)

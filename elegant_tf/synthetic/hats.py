@@ -60,6 +60,9 @@ BERET = (
 )  # fmt: skip
 """The whole outline of a beret that hangs to the right."""
 
+HAT_ROOM = 0.038
+"""How much wider than a head a hat is, on each side."""
+
 Trim = Callable[[Canvas], None]
 
 
@@ -68,7 +71,7 @@ def _outline(half: tuple[tuple[float, float, float], ...], w: float, x: float = 
 
 
 def draw_hat(canvas: Canvas, who: Identity, hat: WearingHat) -> None:
-    w = who.head.width + 0.038 + (0.02 if who.hair.cut in CURLY else 0)
+    w = who.head.width + HAT_ROOM + (0.02 if who.hair.cut in CURLY else 0)
     if hat.kind == "beanie":
         _draw_beanie(canvas, who, hat, w)
     elif hat.kind == "cap":

@@ -92,7 +92,13 @@ class Trainer:
         data, seed = config.data, config.run.seed
         self._source = open_source(data, config.model.attributes, config.model.image_size, seed=seed)
         self._sampler = PairSampler(
-            self._source.labels, data.batch_size, data.attribute_schedule, seed, data.flip, data.match_attributes
+            self._source.labels,
+            data.batch_size,
+            data.attribute_schedule,
+            seed,
+            data.flip,
+            data.match_attributes,
+            data.jitter,
         )
         self._strategy = make_strategy(config.run.strategy, data.batch_size)
         keras.utils.set_random_seed(seed)

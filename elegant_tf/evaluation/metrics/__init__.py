@@ -9,6 +9,7 @@ from elegant_tf.evaluation.metrics.interpolation import Interpolation
 from elegant_tf.evaluation.metrics.leakage import Leakage
 from elegant_tf.evaluation.metrics.metric import Metric
 from elegant_tf.evaluation.metrics.reconstruction import Reconstruction
+from elegant_tf.evaluation.metrics.robustness import Robustness
 from elegant_tf.evaluation.metrics.scores import Scores
 from elegant_tf.evaluation.metrics.style_fidelity import StyleFidelity
 
@@ -20,6 +21,7 @@ METRICS: list[type[Metric]] = [
     Interpolation,
     IdentityPreservation,
     Leakage,
+    Robustness,
     Distances,
 ]
 """All metrics, in the order of the report."""

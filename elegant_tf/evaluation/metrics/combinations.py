@@ -42,7 +42,7 @@ class Combinations(Metric):
     def measure(cls, context: Context) -> Combinations | None:
         if not context.can_draw or len(context.editor.attributes) < 2:
             return None
-        return cls(combine(context.editor, context.seed, COUNT))
+        return cls(combine(context.editor, context.seed, min(COUNT, 2 * context.count)))
 
     def tables(self) -> list[Table]:
         return [

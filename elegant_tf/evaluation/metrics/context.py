@@ -18,7 +18,9 @@ from elegant_tf.evaluation.edits import EVALUATION_SEED, Edits
 Extract: TypeAlias = Callable[[np.ndarray], np.ndarray]
 """Images, uint8 RGB `[N, S, S, 3]`, to features, float `[N, D]`."""
 
-# Edits per attribute and direction for distances between sets of images.
+# Edits per attribute and direction.
+COUNT = 64
+# The same for distances between sets of images.
 DISTANCE_EDITS = 500
 
 
@@ -36,6 +38,7 @@ class Context:
         extractors: features for distances between sets of images, by name.
         describers: features to compare identities in, by name.
         distance_count: edits per attribute and direction for distances between sets, at most.
+        count: edits per attribute and direction; metrics that draw further edits draw fewer with a lower count.
         seed: of the evaluation set.
     """
 
@@ -48,6 +51,7 @@ class Context:
     extractors: Mapping[str, Extract] = field(default_factory=dict)
     describers: Mapping[str, Extract] = field(default_factory=dict)
     distance_count: int = DISTANCE_EDITS
+    count: int = COUNT
     seed: int = EVALUATION_SEED
 
     @property

@@ -58,7 +58,7 @@ class StyleFidelity(Metric):
         if not context.can_draw:
             return None
         editor = context.editor
-        galleries = draw_galleries(context.seed, editor.attributes, editor.image_size, COUNT)
+        galleries = draw_galleries(context.seed, editor.attributes, editor.image_size, min(COUNT, context.count))
         rows = fidelities(galleries, edit_all(editor, galleries))
         return cls(rows, float(np.mean([row.rank_one for row in rows])))
 

@@ -7,16 +7,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from elegant_tf.evaluation.report.plots import Plot
+
 
 @dataclass(frozen=True)
 class Table:
-    """A title, a note that explains the numbers, and cells; the first `words` columns are words, the others numbers."""
+    """A title, a note that explains the numbers, and cells; the first `words` columns are words, the others numbers.
+
+    `plots`: the same numbers as lines, which HTML shows below the cells.
+    """
 
     title: str
     note: str
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
     words: int = 1
+    plots: Sequence[Plot] = ()
 
     def __str__(self) -> str:
         """The title above the table as text."""
@@ -35,11 +41,12 @@ class Table:
         return "\n".join([f"## {self.title}", "", self.note, "", *lines, ""])
 
     def as_html(self) -> str:
-        """A section with a table."""
+        """A section with a table and its plots."""
         head = "".join(f"<th>{html.escape(cell)}</th>" for cell in self.heads)
         rows = "".join("<tr>" + "".join(map(self._cell, range(len(row)), row)) + "</tr>\n" for row in self.rows)
         title, note = html.escape(self.title), html.escape(self.note)
-        return f"<h2>{title}</h2>\n<p>{note}</p>\n<table>\n<tr>{head}</tr>\n{rows}</table>\n"
+        plots = "".join(plot.as_svg() for plot in self.plots)
+        return f"<h2>{title}</h2>\n<p>{note}</p>\n<table>\n<tr>{head}</tr>\n{rows}</table>\n{plots}"
 
     def _align(self, cells: Sequence[str], widths: Sequence[int]) -> str:
         pairs = list(zip(cells, widths, strict=True))
