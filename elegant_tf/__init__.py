@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from elegant_tf.errors import UserError
     from elegant_tf.evaluation.evaluate import Report, evaluate
     from elegant_tf.model.elegant import Elegant, MultiScaleDiscriminator
+    from elegant_tf.photos import PhotoEditor, edit_photo
     from elegant_tf.presets import preset
     from elegant_tf.training.trainer import Trainer
 
@@ -24,10 +25,12 @@ __all__ = [
     "Elegant",
     "Exemplar",
     "MultiScaleDiscriminator",
+    "PhotoEditor",
     "Report",
     "Trainer",
     "UserError",
     "__version__",
+    "edit_photo",
     "evaluate",
     "preset",
     "read_catalogue",
@@ -40,9 +43,11 @@ _HOMES = {
     "Elegant": "model.elegant",
     "Exemplar": "catalogue",
     "MultiScaleDiscriminator": "model.elegant",
+    "PhotoEditor": "photos",
     "Report": "evaluation.evaluate",
     "Trainer": "training.trainer",
     "UserError": "errors",
+    "edit_photo": "photos",
     "evaluate": "evaluation.evaluate",
     "preset": "presets",
     "read_catalogue": "catalogue",

@@ -86,7 +86,7 @@ def test_a_signal_leaves_nothing_half_written(tmp_path, number):
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 128 + number
     assert "Traceback" not in said
     assert not list(tmp_path.iterdir())

@@ -7,12 +7,17 @@ from pathlib import Path
 
 import commands
 import numpy as np
+import photos
 import pytest
 from PIL import Image
 
 from elegant_tf.cli.main import main
+from elegant_tf.data.landmark_files import read_landmark_file
+from elegant_tf.data.landmarks import COLUMNS
+from elegant_tf.data.similarity import align
 from elegant_tf.images import grid, read_image, resize
 from elegant_tf.marks import EDITED, read_mark
+from elegant_tf.photos import PhotoEditor
 from elegant_tf.synthetic import make_face
 
 SIZE = 32
@@ -218,3 +223,95 @@ def test_edited_images_say_so(call, folder):
     assert len(read_mark(again).receipts) == 2
     assert read_mark(plain) is None
     assert np.array_equal(read_image(marked), read_image(plain))
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory):
+    """Three photographs with EXIF, two of them in the folder `people`; and their landmarks in a file."""
+    folder = tmp_path_factory.mktemp("album")
+    (folder / "people").mkdir()
+    exif = Image.Exif()
+    exif[0x010E] = "caption"
+    rows = []
+    for index, name in enumerate(("people/a.jpg", "people/b.png", "c.png")):
+        image, points = photos.photograph(index)
+        Image.fromarray(image).save(folder / name, exif=exif)
+        rows.append(" ".join([Path(name).name, *map(str, points.ravel().tolist())]))
+    (folder / "points.txt").write_text("\n".join([str(len(rows)), " ".join(COLUMNS), *rows]))
+    return folder
+
+
+def test_photographs_keep_their_size_and_what_their_files_say(call, album, tiny_editor):
+    found = ("--align", "--landmarks", str(album / "points.txt"))
+    status, out, printed = call("swap", f"{album}/people/a.jpg", f"{album}/c.png", *found, out="out.jpg")
+    assert (status, printed.out) == (0, f"{out}\n"), printed.err
+    with Image.open(out) as image:
+        assert (image.format, image.size, image.getexif()[0x010E]) == ("JPEG", (220, 240), "caption")
+    assert read_mark(out).receipts[0].attributes == ("Bangs",)
+    _, zero, _ = call("swap", f"{album}/c.png", f"{album}/people/b.png", *found, "--strength", "0", "--nomark")
+    assert np.array_equal(read_image(zero), read_image(album / "c.png"))
+    assert read_mark(zero) is None
+    _, full, _ = call("swap", f"{album}/c.png", f"{album}/people/b.png", *found, "--blend", "add", out="full.tif")
+    points = read_landmark_file(album / "points.txt", ["c.png", "b.png"])
+    inside = align(read_image(album / "people/b.png"), points[1], SIZE)[0]
+    editor = PhotoEditor(tiny_editor, inside, ["Bangs"], blend="add", aligned=True)
+    assert np.array_equal(read_image(full), editor.edit_photo(read_image(album / "c.png"), points[0]))
+
+
+def test_a_folder_of_photographs(call, album):
+    options = ("--align", "--landmarks", str(album / "points.txt"))
+    status, out, printed = call("swap", f"{album}/people", f"{album}/c.png", *options, out="edited")
+    assert (status, printed.out) == (0, f"{out}: 2 photos edited\n"), printed.err
+    assert sorted(path.name for path in out.iterdir()) == ["a.jpg", "b.png"]
+    status, _, printed = call("swap", f"{album}/people", f"{album}/c.png", *options, out="edited")
+    assert (status, printed.out) == (0, f"{out}: 0 photos edited\n")
+    assert "2 of 2 photos are there already, and stay" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "shape"),
+    [("linear", ("--steps", "2"), (36, 104, 3)), ("grid", (), (70, 70, 3)), ("matrix", ("--rows", "1"), (36, 172, 3))],
+)
+def test_sheets_of_aligned_faces(call, album, command, options, shape):
+    exemplars = f"{album}/c.png|{album}/people/a.jpg|{album}/people/b.png" if command == "matrix" else f"{album}/c.png"
+    found = ("--align", "--landmarks", str(album / "points.txt"))
+    status, out, printed = call(command, f"{album}/people/b.png", exemplars, *found, *options)
+    assert status == 0, printed.err
+    sheet = read_image(out)
+    assert sheet.shape == shape
+    if command == "grid":
+        _, points = photos.photograph(1)
+        assert np.array_equal(sheet[36:68, 2:34], align(read_image(album / "people/b.png"), points, SIZE)[0])
+
+
+@pytest.mark.parametrize(
+    ("command", "inputs", "options", "message"),
+    [
+        ("swap", "c.png", ("--faces", "all"), "--faces=all: needs --align"),
+        ("swap", "c.png", ("--blend", "add"), "--blend=add: needs --align"),
+        ("swap", "c.png|people/b.png", (), "--input: 2 images; expected one"),
+        ("swap", "c.png", ("--align", "--faces", "first"), "--faces=first: expected largest, all, or a number"),
+        ("linear", "c.png", ("--align", "--faces", "all"), "--faces=all: this command edits one face"),
+        ("swap", "c.png", ("--align", "--faces", "1", "--landmarks", "x"), "--faces=1: --landmarks names one face"),
+        ("swap", "c.png", ("--align", "--landmarks", "nowhere.txt"), "--landmarks=nowhere.txt: "),
+        ("swap", "points.txt", ("--align",), "points.txt: is not an image"),
+        ("swap", "people", ("--align", "--out", "{}/people"), "is the folder of"),
+        ("swap", "people|c.png", ("--align", "--out", "{}/c.png"), "--out={}/c.png: "),
+        ("swap", "c.png", ("--align", "--out", "x.bmp"), "x.bmp: cannot write '.bmp' photos"),
+    ],
+)
+def test_mistakes_with_photographs_are_named(call, album, command, inputs, options, message):
+    files = "|".join(f"{album}/{name}" for name in inputs.split("|"))
+    status, out, printed = call(command, files, f"{album}/c.png", *(word.format(album) for word in options))
+    assert status == 2
+    assert message.format(album) in printed.err
+    assert not out.exists()
+
+
+def test_a_face_that_is_not_there(call, album, tmp_path):
+    pytest.importorskip("mtcnn")
+    Image.new("RGB", (60, 60)).save(tmp_path / "empty.png")
+    status, out, printed = call("swap", str(tmp_path / "empty.png"), f"{album}/c.png", "--align")
+    assert status == 2
+    assert "empty.png: no face was found in 60 x 60 pixels" in printed.err
+    assert not out.exists()

@@ -5,19 +5,34 @@ from __future__ import annotations
 import argparse
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from elegant_tf.catalogue import Exemplar
 from elegant_tf.cli.command import Command
-from elegant_tf.cli.exemplars import add_exemplar_options, count_exemplars, find_exemplars, load_exemplars, shown
-from elegant_tf.cli.options import add_images, add_number, add_run, add_strength, files_of
+from elegant_tf.cli.exemplars import (
+    Found,
+    Nearest,
+    add_exemplar_options,
+    count_exemplars,
+    find_exemplars,
+    load_exemplars,
+    shown,
+)
+from elegant_tf.cli.options import add_alignment, add_images, add_number, add_run, add_strength, files_of
 from elegant_tf.cli.tensorflow import prepare_tensorflow
+from elegant_tf.data.align import check_detector, check_which
+from elegant_tf.data.landmark_files import read_landmark_file
+from elegant_tf.errors import UserError
 from elegant_tf.images import check_image_size, check_output, check_sheet, grid, read_image, resize, write_image
-from elegant_tf.marks import ExemplarData, make_receipt, packet_in, xmp_packet
+from elegant_tf.marks import ExemplarData, Receipt, make_receipt, packet_in, xmp_packet
 from elegant_tf.names import find_attributes
+from elegant_tf.photo_files import Photo, check_format, check_photo_output, read_photo
+from elegant_tf.photos import BLENDS, FaceFinder, PhotoEditor, photo_targets
 from elegant_tf.rundir import read_model
 
 if TYPE_CHECKING:
@@ -36,6 +51,15 @@ examples:
       --attributes Bangs,Smiling --out out.png
 
 The second takes the bangs from b.png and the smile from c.png.
+
+With --align, the input is a photograph of any size. The face is found, edited, and the change is given back to the
+photograph at its own resolution. Its size, format, EXIF and colour profile stay. Several photos, or a folder, get the
+same edit and are written to the folder --out; photos that are there already stay. Finding faces needs mtcnn:
+pip install 'elegant-tf[align]'.
+
+  elegant-tf swap --run runs/demo --align --input me.jpg --exemplar b.jpg --attributes Eyeglasses --out out.jpg
+  elegant-tf swap --run runs/demo --align --faces all --input photos --exemplar b.jpg \\
+      --attributes Eyeglasses --out edited
 """
 
 LINEAR = """\
@@ -72,17 +96,25 @@ examples:
 """
 
 
-def _add_options(parser: argparse.ArgumentParser, folders: bool = False) -> None:
+_ALIGN = "inputs and exemplars are photos: find and align the face in each"
+
+
+def _add_options(
+    parser: argparse.ArgumentParser, folders: bool = False, photos: bool = False, align: str = _ALIGN
+) -> None:
     add_run(parser)
-    add_images(parser, folders)
+    add_images(parser, folders, photos)
     add_exemplar_options(parser)
+    add_alignment(parser, align)
     add_number(parser, "--image_size", None, "side in pixels (default: the run's)", at_least=1, metavar="S")
     parser.add_argument("--nomark", action="store_true", help="do not mark the image as edited")
 
 
 def _add_swap(parser: argparse.ArgumentParser) -> None:
-    _add_options(parser)
+    _add_options(parser, photos=True, align=f"{_ALIGN}; the edit is given back to the photo at its own resolution")
     add_strength(parser)
+    what = "how --align gives an edit back (default detail)"
+    parser.add_argument("--blend", choices=BLENDS, help=what)
 
 
 def _add_linear(parser: argparse.ArgumentParser) -> None:
@@ -136,6 +168,17 @@ def _grid_layout(options: argparse.Namespace, inputs: int, exemplars: int) -> tu
     return inputs + 1, exemplars + 1
 
 
+def _run_swap(options: argparse.Namespace) -> None:
+    if options.align:
+        _edit_photos(options)
+        return
+    if options.blend:
+        raise UserError(f"--blend={options.blend}: needs --align")
+    if len(options.input) > 1:
+        raise UserError(f"--input: {len(options.input)} images; expected one, or photos and --align")
+    _run(options, _swap, _swap_layout)
+
+
 def _run(
     options: argparse.Namespace,
     edit: Callable[..., np.ndarray],
@@ -148,42 +191,143 @@ def _run(
         options: of the command.
         edit: makes the image to write.
         layout: from the numbers of inputs and exemplars to the rows and columns of images in it.
-        folders: whether a folder stands for the images in it.
+        folders: whether a folder stands for the images in it, and there may be several faces in one.
     """
     check_output(options.out, options.overwrite)
-    model = read_model(options.run)
-    size = model.image_size if options.image_size is None else options.image_size
-    check_image_size(size, 2**model.depth)
-    find_attributes(options.attributes, model.attributes)
+    size = _check_run(options)
+    faces = _check_alignment(options)
+    if faces == "all" and not folders:
+        raise UserError("--faces=all: this command edits one face: choose largest or a number")
     files = files_of(options.input) if folders else options.input
     found = find_exemplars(options, size, folders)
     check_sheet(options.out, *layout(options, len(files), count_exemplars(found)), size)
+    landmarks = _read_landmarks(options, files, found)
+    finder = FaceFinder(size)
 
     def read(file: str) -> np.ndarray:
         # Each image is resized as soon as it is read: a folder of photos may not fit into memory.
         return resize(read_image(file), size)
 
-    inputs, exemplars = [read(file) for file in files], [read(one) if isinstance(one, str) else one for one in found]
-    prepare_tensorflow()
+    def align(file: str, faces: str = "largest") -> list[np.ndarray]:
+        return finder.align(file, landmarks.get(file), faces)
+
+    if options.align:
+        prepare_tensorflow()
+        inputs = [face for file in files for face in align(file, faces)]
+        exemplars = [align(one)[0] if isinstance(one, str) else one for one in found]
+        check_sheet(options.out, *layout(options, len(inputs), count_exemplars(found)), size)
+    else:
+        inputs, exemplars = (
+            [read(file) for file in files],
+            [read(one) if isinstance(one, str) else one for one in found],
+        )
+        prepare_tensorflow()
     from elegant_tf.editor import Editor
 
     editor = Editor.load(options.run, size)
-    given = load_exemplars(exemplars, editor, read)
+    given = load_exemplars(exemplars, editor, (lambda file: align(file)[0]) if options.align else read)
     edited = edit(editor, inputs, given, options)
-    mark = None if options.nomark else _mark(options, editor.step, files, found, given)
+    mark = None
+    if not options.nomark:
+        # What the only input says of itself already goes on being said.
+        mark = xmp_packet(
+            _receipt(options, editor.step, found, given), packet_in(files[0]) if len(files) == 1 else None
+        )
     write_image(options.out, edited, options.overwrite, mark)
     print(options.out)
 
 
-def _mark(
-    options: argparse.Namespace, step: int, files: Sequence[str], found: Sequence[object], given: _Exemplars
-) -> bytes:
-    """The mark of the edit, with what the only input says of itself already; `found`: files of exemplars, or others."""
+def _edit_photos(options: argparse.Namespace) -> None:
+    """Edits photographs, each at its own resolution."""
+    several = len(options.input) > 1 or os.path.isdir(options.input[0])
+    size = _check_run(options)
+    faces = _check_alignment(options)
+    photos = files_of(options.input)
+    if several:
+        photo_targets(photos, options.out)
+    else:
+        check_format(options.out, read_photo(photos[0]), check_photo_output(options.out, options.overwrite))
+    found = find_exemplars(options, size)
+    for file in _images_of(found):
+        read_image(file)  # says what is wrong with it before TensorFlow is loaded
+    landmarks = _read_landmarks(options, photos, found)
+    prepare_tensorflow()
+    from elegant_tf.editor import Editor
+
+    editor, finder = Editor.load(options.run, size), FaceFinder(size)
+    exemplars = load_exemplars(found, editor, lambda file: finder.align(file, landmarks.get(file))[0])
+    photo_editor = PhotoEditor(
+        editor,
+        exemplars,
+        options.attributes,
+        options.strength,
+        faces=faces,
+        blend=options.blend or BLENDS[0],
+        detect=finder.detect,
+        aligned=True,
+    )
+    receipt = _receipt(options, editor.step, found, exemplars)
+
+    def packet(photo: Photo, image_format: str) -> bytes:
+        return xmp_packet(receipt, photo.xmp, image_format)
+
+    mark = None if options.nomark else packet
+    if several:
+        marks = landmarks or None
+        written = photo_editor.edit_files(photos, options.out, marks, options.overwrite, mark)
+        print(f"{options.out}: {len(written)} photos edited")
+    else:
+        photo_editor.edit_file(photos[0], options.out, landmarks.get(photos[0]), options.overwrite, mark)
+        print(options.out)
+
+
+def _check_run(options: argparse.Namespace) -> int:
+    """The side of the images to edit. Raises UserError unless the run can edit them."""
+    model = read_model(options.run)
+    size = model.image_size if options.image_size is None else options.image_size
+    check_image_size(size, 2**model.depth)
+    find_attributes(options.attributes, model.attributes)
+    return size
+
+
+def _check_alignment(options: argparse.Namespace) -> str:
+    """Which faces are edited. Raises UserError unless the options of the alignment fit together."""
+    for name in ("faces", "landmarks"):
+        if getattr(options, name) is not None and not options.align:
+            raise UserError(f"--{name}={getattr(options, name)}: needs --align")
+    if options.faces is not None and options.landmarks:
+        raise UserError(f"--faces={options.faces}: --landmarks names one face in each photo: give one of the two")
+    faces = options.faces or "largest"
+    check_which(faces)
+    if options.align and not options.landmarks:
+        check_detector()
+    return faces
+
+
+def _read_landmarks(
+    options: argparse.Namespace, photos: Sequence[str], found: Sequence[Found]
+) -> Mapping[str, np.ndarray]:
+    """The landmarks of photos and exemplars, by file; nothing without --landmarks."""
+    if not options.landmarks:
+        return {}
+    files = list(dict.fromkeys([*photos, *_images_of(found)]))
+    return dict(zip(files, read_landmark_file(Path(options.landmarks), files), strict=True))
+
+
+def _images_of(found: Sequence[Found]) -> list[str]:
+    """The files of the images among exemplars."""
+    photos = [one.photo for one in found if isinstance(one, Nearest)]
+    return [*photos, *(one for one in found if isinstance(one, str))]
+
+
+def _receipt(
+    options: argparse.Namespace, step: int, found: Sequence[object], given: Sequence[np.ndarray | Exemplar]
+) -> Receipt:
+    """The receipt of the edit; `found`: the files of exemplars, or others."""
     exemplars: list[ExemplarData] = [
         used.code if isinstance(used, Exemplar) else str(file) for used, file in itertools.zip_longest(given, found)
     ]
-    receipt = make_receipt(options.run, exemplars, options.attributes, getattr(options, "strength", 1.0), step)
-    return xmp_packet(receipt, packet_in(files[0]) if len(files) == 1 else None)
+    return make_receipt(options.run, exemplars, options.attributes, getattr(options, "strength", 1.0), step)
 
 
 COMMANDS = (
@@ -192,7 +336,7 @@ COMMANDS = (
         "transfer attributes to an image",
         SWAP,
         _add_swap,
-        functools.partial(_run, edit=_swap, layout=_swap_layout),
+        _run_swap,
     ),
     Command(
         "linear",

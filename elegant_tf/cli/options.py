@@ -104,22 +104,39 @@ def add_seed(parser: argparse.ArgumentParser, default: int | None, what: str) ->
     add_number(parser, "--seed", default, what, at_least=0, at_most=LARGEST_SEED)
 
 
-def add_images(parser: argparse.ArgumentParser, folders: bool = False) -> None:
+def add_images(parser: argparse.ArgumentParser, folders: bool = False, photos: bool = False) -> None:
     """Adds --input, --exemplar, --attributes, --out and --overwrite.
 
     Args:
         parser: the parser to add them to.
         folders: whether there may be several inputs, and folders of images.
+        photos: whether this is so with --align alone, and --out then is a photo, or a folder of photos.
     """
     what = "images to edit, or folders of images" if folders else "the image to edit"
-    add_path(parser, "--input", required=True, nargs="+" if folders else 1, metavar="FILE", help=what)
+    what += "; with --align, photos or folders of photos" if photos else ""
+    add_path(parser, "--input", required=True, nargs="+" if folders or photos else 1, metavar="FILE", help=what)
     what = "images to take attributes from" + (", or folders of images" if folders else "")
     what += "; or exemplars of a catalogue, as FILE:NAME"
     add_path(parser, "--exemplar", required=True, nargs="+", metavar="FILE", help=what)
     what = "attributes to transfer, separated by commas"
     parser.add_argument("--attributes", type=names, required=True, metavar="A,B", help=what)
-    add_path(parser, "--out", required=True, metavar="FILE", help="image to write: .png, .jpg or .webp")
-    parser.add_argument("--overwrite", action="store_true", help="replace --out if it exists")
+    what = "image to write: .png, .jpg or .webp"
+    what += "; with --align also .tif, or a folder for several photos" if photos else ""
+    add_path(parser, "--out", required=True, metavar="FILE", help=what)
+    what = "replace --out if it exists" + (", and photos in a folder" if photos else "")
+    parser.add_argument("--overwrite", action="store_true", help=what)
+
+
+def add_alignment(parser: argparse.ArgumentParser, what: str) -> None:
+    """Adds --align, --faces and --landmarks; `what` says what --align does."""
+    parser.add_argument("--align", action="store_true", help=what)
+    what = "which faces of --input: largest, all, or a number: 0 is the largest, 1 the next (default largest)"
+    parser.add_argument("--faces", metavar="WHICH", help=what)
+    what = (
+        "five points of the face in each photo and exemplar, instead of finding them: align.json of `elegant-tf "
+        "align`, a table, or a text file like CelebA's"
+    )
+    add_path(parser, "--landmarks", metavar="FILE", help=what)
 
 
 def add_strength(parser: argparse.ArgumentParser) -> None:

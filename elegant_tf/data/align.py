@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -50,6 +51,14 @@ class Aligned(NamedTuple):
 
 Detector = Callable[[np.ndarray], Sequence[Face]]
 
+_NEEDS_MTCNN = "finding faces needs mtcnn: pip install 'elegant-tf[align]'"
+
+
+def check_detector() -> None:
+    """Raises UserError if the package mtcnn is not installed; without loading it, which takes seconds."""
+    if importlib.util.find_spec("mtcnn") is None:
+        raise UserError(_NEEDS_MTCNN)
+
 
 def make_detector() -> Detector:
     """Makes an MTCNN detector, which finds all faces in an image uint8 RGB `[H, W, 3]`, the largest first.
@@ -60,7 +69,7 @@ def make_detector() -> Detector:
     try:
         from mtcnn import MTCNN
     except ImportError as error:
-        raise UserError(f"finding faces needs mtcnn: pip install 'elegant-tf[align]' ({error})") from None
+        raise UserError(f"{_NEEDS_MTCNN} ({error})") from None
     network = MTCNN()
 
     def detect(image: np.ndarray) -> list[Face]:

@@ -25,9 +25,13 @@ def read_landmark_file(path: Path, files: Sequence[str]) -> np.ndarray:
         files: the photos, known by their names without folders.
 
     Raises:
-        UserError: the file cannot be read or is malformed, or lacks a photo; the text names it as --landmarks.
+        UserError: the file cannot be read or is malformed, or lacks a photo, or two photos have the same name; the
+            text names it as --landmarks.
     """
     names = [os.path.basename(file) for file in files]
+    if len(set(names)) < len(names):
+        name = next(name for name in names if names.count(name) > 1)
+        raise UserError(f"--landmarks={path}: knows photos by their names, and {name} is given twice: rename one")
     try:
         if path.suffix.lower() == ".json":
             points = _read_align(path, names)
