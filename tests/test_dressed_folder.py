@@ -64,6 +64,13 @@ def test_no_photo_is_in_two_splits(folder, given, tmp_path):
         assert (tmp_path / "few" / path).read_bytes() == (folder / path).read_bytes()
 
 
+def test_photos_that_are_all_held_out_are_all_tested_on(given, tmp_path):
+    write_dressed(tmp_path, *given, count=4, image_size=SIZE, seed=3, counterfactuals=PHOTOS, held_out=True)
+    assert set(read_partition(tmp_path / "list_eval_partition.txt").values()) == {2}
+    inputs = {path.read_bytes() for path in (tmp_path / "counterfactuals").glob("input_*.png")}
+    assert len(inputs) == 9 * PHOTOS
+
+
 @pytest.mark.parametrize("count", [3, 4, 9, 10, 25, 100])
 def test_every_split_has_photos(count):
     sizes = np.bincount(split_photos(count), minlength=3)

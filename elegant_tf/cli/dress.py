@@ -46,6 +46,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "are left out"
     )
     add_path(parser, "--leave_out", metavar="FILE", help=what)
+    what = "put all photos into the test split: a model that was trained on none of them is to be evaluated"
+    parser.add_argument("--held_out", action="store_true", help=what)
     what = "number of held-out edits with targets, for each attribute and each of add, remove and restyle"
     add_number(parser, "--counterfactuals", 32, what, at_least=0, at_most=MOST_FACES)
 
@@ -70,6 +72,7 @@ def _run(options: argparse.Namespace) -> None:
         seed=options.seed,
         attributes=options.attributes,
         counterfactuals=options.counterfactuals,
+        held_out=options.held_out,
     )
     print(f"{options.out}: {options.count} images of {len(found.paths)} photos, {len(found.left_out)} left out")
 

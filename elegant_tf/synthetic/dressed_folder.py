@@ -48,6 +48,7 @@ def write_dressed(
     attributes: Sequence[str] = WEARABLE,
     counterfactuals: int = 32,
     workers: int | None = None,
+    held_out: bool = False,
 ) -> None:
     """Writes dressed photos to the new folder `out`, laid out as CelebA.
 
@@ -67,6 +68,7 @@ def write_dressed(
         attributes: what the photos are dressed in, of `WEARABLE`.
         counterfactuals: the number of held-out edits for each attribute and each of `DIRECTIONS`.
         workers: threads that draw; None: one per processor.
+        held_out: whether all photos are in the test split, since none of them was trained on.
 
     Raises:
         UserError: `out` cannot be written or is not empty, a number or name makes no sense, there are too few photos,
@@ -76,13 +78,13 @@ def write_dressed(
     _check(out, paths, count, image_size, attributes, counterfactuals)
     order = sorted(range(len(paths)), key=lambda place: Dice("photo", seed, Path(paths[place]).name).uniform(0, 1))
     photos = _Photos([paths[place] for place in order], landmarks[order], image_size)
-    splits = split_photos(len(photos))
+    splits = np.full(len(photos), _TEST) if held_out else split_photos(len(photos))
     threads = workers or cpus()
     with atomic_directory(out) as aside:
         _write_images(aside, photos, splits, count, seed, attributes, threads)
         if counterfactuals:
-            held_out = photos.take(np.flatnonzero(splits == _TEST).tolist())
-            edits = make_dressed_counterfactuals(held_out, seed, counterfactuals, attributes)
+            tested = photos.take(np.flatnonzero(splits == _TEST).tolist())
+            edits = make_dressed_counterfactuals(tested, seed, counterfactuals, attributes)
             total = counterfactuals * len(attributes) * len(DIRECTIONS)
             _write_counterfactuals(aside / "counterfactuals", edits, total, image_size, seed, threads)
 
