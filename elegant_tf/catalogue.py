@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from elegant_tf.config import ModelConfig
 from elegant_tf.errors import UserError
@@ -56,6 +57,13 @@ class Exemplar:
     model: str = ""
     attributes: tuple[str, ...] = ()
     thumbnail: np.ndarray | None = None
+
+
+def is_one(images: object) -> bool:
+    """Whether this is one image or exemplar, and not several of them."""
+    if isinstance(images, np.ndarray):
+        return images.ndim <= 3
+    return isinstance(images, Image.Image | str | os.PathLike | Exemplar)
 
 
 @dataclass(frozen=True, eq=False)

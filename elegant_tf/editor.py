@@ -12,21 +12,17 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
-from elegant_tf.catalogue import Catalogue, Exemplar
+from elegant_tf.catalogue import Catalogue, Exemplar, is_one
 from elegant_tf.coefficients import linear_coefficients, matrix_coefficients, swap_coefficients
 from elegant_tf.errors import UserError
-from elegant_tf.images import check_image_size, pillow_pixels, read_image, resize, to_float, to_uint8
+from elegant_tf.images import OneImage, check_image_size, image_pixels, no_image, resize, to_float, to_uint8
 from elegant_tf.marks import model_hash
 from elegant_tf.model.elegant import Elegant
 from elegant_tf.model.latent import block_bounds
 from elegant_tf.paths import local_path
 from elegant_tf.rundir import find_run, read_model
 from elegant_tf.runs import load_generator
-
-OneImage: TypeAlias = np.ndarray | Image.Image | str | os.PathLike[str]
-"""An image: uint8 RGB `[H, W, 3]`, a Pillow image of any mode, or the path of a file, read as `read_image` does."""
 
 Images: TypeAlias = OneImage | Sequence[OneImage]
 """One image, several in a sequence, of any kinds and sizes, or several in an array, uint8 RGB `[N, H, W, 3]`."""
@@ -137,7 +133,7 @@ class Editor:
         images, chosen = self._prepare(image), self._prepare_exemplars(exemplar)
         coefficients = swap_coefficients(self.attributes, attributes, len(chosen), strength)
         edited = self._edit_each(images, chosen, np.broadcast_to(coefficients, (len(images), *coefficients.shape)))
-        return edited[0] if _is_one(image) else edited
+        return edited[0] if is_one(image) else edited
 
     def linear(self, image: OneImage, exemplar: Exemplars, attributes: Sequence[str], steps: int) -> np.ndarray:
         """Swaps of strengths 1/m … m/m for `steps` m, uint8 `[m, S, S, 3]`; exemplars and attributes as in `swap`."""
@@ -234,7 +230,8 @@ class Editor:
         shown: list[np.ndarray | None] = [None] * len(codes)
         if thumbnail_size:
             shown = [
-                resize(_pixels(one), thumbnail_size) for one in _sequence(images if thumbnails is None else thumbnails)
+                resize(image_pixels(one), thumbnail_size)
+                for one in _sequence(images if thumbnails is None else thumbnails)
             ]
         counts = {
             "names": len(names),
@@ -340,7 +337,7 @@ class Editor:
         return [self._checked(one) if isinstance(one, Exemplar) else self._resized(one) for one in several]
 
     def _resized(self, image: OneImage) -> np.ndarray:
-        return resize(_pixels(image), self.image_size)
+        return resize(image_pixels(image), self.image_size)
 
     def _checked(self, exemplar: Exemplar) -> Exemplar:
         if exemplar.model and self.model and exemplar.model != self.model:
@@ -399,12 +396,6 @@ def _key(item: _Item) -> bytes:
     return hashlib.blake2b(content.tobytes(), digest_size=16, person=content.dtype.char.encode()).digest()
 
 
-def _is_one(images: Exemplars) -> bool:
-    if isinstance(images, np.ndarray):
-        return images.ndim <= 3
-    return isinstance(images, Image.Image | str | os.PathLike | Exemplar)
-
-
 def _several(images: Any) -> list[Any]:
     """The images one by one, at least one."""
     several = list(_sequence(images))
@@ -415,32 +406,11 @@ def _several(images: Any) -> list[Any]:
 
 def _sequence(images: Any) -> Iterable[Any]:
     """The images one by one, or the rows of several."""
-    if _is_one(images):
+    if is_one(images):
         return [images]
     if isinstance(images, bytes | Mapping) or not isinstance(images, Iterable):
-        raise _no_image(images)
+        raise no_image(images)
     return images
-
-
-def _pixels(image: OneImage) -> np.ndarray:
-    """uint8 RGB `[H, W, 3]`, if the image is that of a file; arrays stay as they are."""
-    if isinstance(image, str | os.PathLike):
-        return read_image(local_path(image))
-    if isinstance(image, Image.Image):
-        return pillow_pixels(image)
-    try:
-        array = np.asarray(image)
-    except ValueError:  # lists of different lengths
-        raise _no_image(image) from None
-    if array.dtype == object:
-        raise _no_image(image)
-    return array
-
-
-def _no_image(value: object) -> UserError:
-    return UserError(
-        f"an image must be uint8 RGB [H, W, 3], a Pillow image or the path of a file; received {type(value).__name__}"
-    )
 
 
 def _spec(tensor: tf.Tensor) -> tf.TensorSpec:

@@ -10,13 +10,14 @@ import threading
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from elegant_tf.errors import UserError
 from elegant_tf.files import atomic_file
+from elegant_tf.paths import local_path
 from elegant_tf.xmp import save_options
 
 # 89.5 megapixels, a quarter of a gigabyte of RGB: larger images are decoded one at a time.
@@ -56,6 +57,10 @@ _one_large = threading.Lock()
 
 # Pillow warns above LARGE_PIXELS; `MAX_PIXELS` is the limit here.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+OneImage: TypeAlias = np.ndarray | Image.Image | str | os.PathLike[str]
+"""An image: uint8 RGB `[H, W, 3]`, a Pillow image of any mode, or the path of a file, read as `read_image` does."""
 
 
 class BadImage(UserError):
@@ -98,6 +103,37 @@ def pillow_pixels(image: Image.Image) -> np.ndarray:
         raise
     except Exception as error:  # Pillow raises almost any exception
         raise BadImage(f"{name}: cannot be converted to RGB: {error}") from error
+
+
+def image_pixels(image: OneImage) -> np.ndarray:
+    """The pixels of an image, uint8 RGB `[H, W, 3]` if it is that of a file or of Pillow; arrays stay as they are.
+
+    Raises UserError as `read_image` does, and for what is no image.
+    """
+    if isinstance(image, str | os.PathLike):
+        return read_image(local_path(image))
+    if isinstance(image, Image.Image):
+        return pillow_pixels(image)
+    try:
+        array = np.asarray(image)
+    except ValueError:  # lists of different lengths
+        raise no_image(image) from None
+    if array.dtype == object:
+        raise no_image(image)
+    return array
+
+
+def check_pixels(image: np.ndarray) -> None:
+    """Raises UserError unless an array is an image, uint8 RGB `[H, W, 3]`."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise UserError(f"an image must be uint8 [H, W, 3] in RGB; received {image.dtype} {list(image.shape)}")
+
+
+def no_image(value: object) -> UserError:
+    """The error for a value that is no image."""
+    return UserError(
+        f"an image must be uint8 RGB [H, W, 3], a Pillow image or the path of a file; received {type(value).__name__}"
+    )
 
 
 def has_read_format(path: str | Path) -> bool:
@@ -247,8 +283,7 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
 
     The aspect ratio stays: what does not fit the square is cut off.
     """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
-        raise UserError(f"an image must be uint8 [H, W, 3] in RGB; received {image.dtype} {list(image.shape)}")
+    check_pixels(image)
     height, width = image.shape[:2]
     edge = min(height, width)
     top, left = (height - edge) // 2, (width - edge) // 2

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from PIL import Image, ImageFilter
 
-from elegant_tf.catalogue import Exemplar
+from elegant_tf.catalogue import Exemplar, is_one
 from elegant_tf.data.align import Detector, Face, check_which, find_faces, make_detector
 from elegant_tf.data.journal import says_how_to_go_on
 from elegant_tf.data.landmarks import check_points
@@ -23,12 +23,11 @@ from elegant_tf.data.parallel import Progress
 from elegant_tf.data.similarity import Similarity, align, warp
 from elegant_tf.errors import UserError
 from elegant_tf.files import check_writable, remove_parts
-from elegant_tf.images import pillow_pixels, read_image
-from elegant_tf.paths import local_path
+from elegant_tf.images import OneImage, check_pixels, image_pixels
 from elegant_tf.photo_files import Photo, check_format, check_photo_output, read_photo, write_photo
 
 if TYPE_CHECKING:
-    from elegant_tf.editor import Editor, Exemplars, OneImage
+    from elegant_tf.editor import Editor, Exemplars
 
 BLENDS = ("detail", "add", "paste")
 """Ways to give an edit back.
@@ -109,7 +108,7 @@ class PhotoEditor:
         attributes: names, one or several.
         strength: as in `Editor.swap`.
         faces: which faces of a photo are edited: `largest`, `all`, or a number: 0 is the largest face, 1 the next.
-        blend: how the edit is given back, see `BLENDS`.
+        blend: how the edit is added to the photo, see `BLENDS`.
         detect: finds faces, as for `FaceFinder`.
         aligned: whether the exemplars' images are aligned already.
 
@@ -135,7 +134,7 @@ class PhotoEditor:
         self._editor, self._attributes, self._strength = editor, attributes, strength
         self._faces, self._blend = faces, blend
         self._finder = FaceFinder(editor.image_size, detect)
-        given: list[Any] = [exemplar] if _is_one(exemplar) else list(exemplar)  # type: ignore[arg-type] # several
+        given: list[Any] = [exemplar] if is_one(exemplar) else list(exemplar)  # type: ignore[arg-type] # several
         self._exemplars: list[np.ndarray | Exemplar] = [
             one if aligned or isinstance(one, Exemplar) else self._finder.align(one)[0] for one in given
         ]
@@ -385,18 +384,9 @@ def _to_rgb(pixels: np.ndarray) -> np.ndarray:
 
 def _rgb_of(image: OneImage) -> np.ndarray:
     """uint8 RGB `[H, W, 3]`."""
-    if isinstance(image, str | os.PathLike):
-        return read_image(local_path(image))
-    pixels = pillow_pixels(image) if isinstance(image, Image.Image) else np.asarray(image)
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
-        raise UserError(f"a photo must be uint8 [H, W, 3] in RGB; received {pixels.dtype} {list(pixels.shape)}")
+    pixels = image_pixels(image)
+    check_pixels(pixels)
     return pixels
-
-
-def _is_one(exemplar: Exemplars) -> bool:
-    if isinstance(exemplar, np.ndarray):
-        return exemplar.ndim <= 3
-    return isinstance(exemplar, Image.Image | str | os.PathLike | Exemplar)
 
 
 def _packet(mark: Marker | None, photo: Photo, image_format: str) -> bytes | None:

@@ -45,7 +45,7 @@ class Credentials:
     Attributes:
         state: `trusted`; `valid`: intact, but the signer is on no list of trusted ones; or `invalid`: the file was
             changed after it was signed, or the signature is wrong.
-        signer, issuer: names in the certificate; anyone may write any name into a certificate of their own.
+        signer, issuer: names in the certificate, which can claim any name.
         problems: why the state is not `trusted`.
         receipts: those in the credentials, as JSON values.
     """

@@ -181,7 +181,7 @@ def test_landmarks_take_the_place_of_the_detector(tmp_path):
     with pytest.raises(UserError, match=r"a\.png: its landmarks .* lie outside its 220 x 240 pixels"):
         blind.edit_file(tmp_path / "a.png", tmp_path / "b.png", points + 500)
     assert not (tmp_path / "b.png").exists()
-    with pytest.raises(UserError, match=r"a photo must be uint8 \[H, W, 3\] in RGB; received float64"):
+    with pytest.raises(UserError, match=r"an image must be uint8 \[H, W, 3\] in RGB; received float64"):
         blind.edit_photo(np.zeros((4, 4, 3)), points)
 
 

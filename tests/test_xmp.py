@@ -1,4 +1,4 @@
-"""XMP packets: nothing foreign is lost, nothing hostile does harm, every format gives back what it was given."""
+"""XMP packets: foreign properties are kept, hostile packets are harmless, and every format returns its packet."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ examples:
 
 The second takes the bangs from b.png and the smile from c.png.
 
-With --align, the input is a photograph of any size. The face is found, edited, and the change is given back to the
+With --align, the input is a photograph of any size. The face is found and edited, and the change is added to the
 photograph at its own resolution. Its size, format, EXIF and colour profile stay. Several photos, or a folder, get the
 same edit and are written to the folder --out; photos that are there already stay. Finding faces needs mtcnn:
 pip install 'elegant-tf[align]'.
@@ -111,9 +111,9 @@ def _add_options(
 
 
 def _add_swap(parser: argparse.ArgumentParser) -> None:
-    _add_options(parser, photos=True, align=f"{_ALIGN}; the edit is given back to the photo at its own resolution")
+    _add_options(parser, photos=True, align=f"{_ALIGN}; the edit is added to the photo at its own resolution")
     add_strength(parser)
-    what = "how --align gives an edit back (default detail)"
+    what = "how --align adds an edit to the photo (default detail)"
     parser.add_argument("--blend", choices=BLENDS, help=what)
 
 
