@@ -28,7 +28,7 @@ def test_reads_as_many_at_a_time_as_it_is_told_or_as_there_are_cpus(monkeypatch,
 
     def read(k):
         try:
-            together.wait(5 if parallel == 2 else 0.2)
+            together.wait(60 if parallel == 2 else 0.2)
             met.append(int(k))
         except threading.BrokenBarrierError:
             together.reset()

@@ -25,7 +25,10 @@ def read_ahead(
     """
     parallel = parallel or min(cpus(), MOST_PARALLEL)
     batches = tf.data.Dataset.counter(start).map(read, num_parallel_calls=parallel, deterministic=True)
-    return untuned(batches.prefetch(prefetch))
+    options = tf.data.Options()
+    # Else the iterator has a thread per processor, which a read holds while it waits for a disk or a worker process.
+    options.threading.private_threadpool_size = max(parallel, cpus())
+    return untuned(batches.prefetch(prefetch).with_options(options))
 
 
 def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
