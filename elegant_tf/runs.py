@@ -38,20 +38,18 @@ _GENERATOR, _AVERAGE, _DISCRIMINATOR = "generator_variables", "averaged_variable
 
 
 def make_generator(model: ModelConfig, policy: keras.DTypePolicy | str, name: str = "elegant") -> Elegant:
-    """A built generator with new weights."""
-    generator = Elegant(
+    """A generator with new weights."""
+    return Elegant(
         model.attributes, width=model.width, depth=model.depth, flip_tta=model.flip_tta, dtype=policy, name=name
     )
-    generator.build()
-    return generator
 
 
 def make_discriminator(config: Config, policy: keras.DTypePolicy | str) -> MultiScaleDiscriminator:
-    """Built discriminators with new weights."""
+    """Discriminators with new weights."""
     model = config.model
-    discriminator = MultiScaleDiscriminator(model.width, config.loss.conditioning, dtype=policy)
-    discriminator.build((None, model.image_size, model.image_size, 3 + len(model.attributes)))
-    return discriminator
+    return MultiScaleDiscriminator(
+        model.image_size, len(model.attributes), model.width, config.loss.conditioning, dtype=policy
+    )
 
 
 def checkpoint_steps(run_dir: str | os.PathLike[str]) -> list[int]:

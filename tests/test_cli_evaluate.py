@@ -8,14 +8,18 @@ import pytest
 
 from elegant_tf.cli.main import main
 from elegant_tf.config import Config
+from elegant_tf.evaluation import evaluate
 from elegant_tf.evaluation.classifier import AttributeClassifier
+from elegant_tf.evaluation.metrics.scores import Scores
 from elegant_tf.rundir import write_config
 from elegant_tf.synthetic import write_celeba
 
 FEW = ["--steps", "2", "--batch_size", "4"]
 
 
-def test_faces_and_evaluate(tiny_run, tmp_path, capsys):
+def test_faces_and_evaluate(tiny_run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(evaluate, "LEAST_HELD_OUT", 300)
+    monkeypatch.setattr(evaluate, "METRICS", [Scores])
     out = str(tmp_path / "faces")
     assert main(["faces", "--out", out, "--count", "3", "--image_size", "32", "--counterfactuals", "10"]) == 0
     assert main(["faces", "--out", out]) == 2

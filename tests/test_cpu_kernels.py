@@ -86,7 +86,6 @@ def test_derivatives_of_a_slope_within_a_condition():
 def test_a_layer_computes_the_same_in_training_and_in_use(policy):
     layer = Normalization(dtype=training_policy(policy, gpu=False))
     x = tf.cast(inputs(2, 4, 4, 5), layer.compute_dtype)
-    layer.build(x.shape)
     layer.alpha.assign([ALPHA])
     layer.beta.assign([BETA])
     trained, used = (tf.cast(layer(x, training=training), tf.float32) for training in (True, False))
@@ -169,7 +168,7 @@ def test_one_policy_decides_for_every_layer():
     assert training_policy("mixed_bfloat16", gpu=True).compute_dtype == "bfloat16"
     for gpu in (False, True):
         policy = training_policy("float32", gpu=gpu)
-        networks = Elegant(("a",), width=2, depth=2, dtype=policy), MultiScaleDiscriminator(2, dtype=policy)
+        networks = Elegant(("a",), width=2, depth=2, dtype=policy), MultiScaleDiscriminator(32, 1, 2, dtype=policy)
         coders = networks[0].encoder, networks[0].decoder
         layers = [*coders[0].downs, *coders[1].ups, *networks[1].full.downs, *networks[1].half.downs]
         layers += [norm for network in (*coders, networks[1].full, networks[1].half) for norm in network.normalizations]

@@ -24,7 +24,6 @@ SIZE = 32
 def make_generator() -> Elegant:
     """A generator whose codes matter much: kernels far larger than those that training starts with."""
     generator = Elegant(ATTRIBUTES, width=4, depth=3)
-    generator.build()
     random = np.random.default_rng(0)
     for variable in generator.weights:
         if len(variable.shape) == 4:

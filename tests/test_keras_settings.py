@@ -38,8 +38,7 @@ def test_networks_do_not_depend_on_settings(other_settings):
     def outputs() -> list[np.ndarray]:
         keras.utils.set_random_seed(0)
         generator = make_generator(tiny.config().model, "float32")
-        discriminator = MultiScaleDiscriminator(2, dtype="float32")
-        discriminator.build((None, 32, 32, 5))
+        discriminator = MultiScaleDiscriminator(32, 2, width=2, dtype="float32")
         edited, _ = generator.edit(images, images[:, None], np.ones((2, 1, 2), np.float32))
         classifier = AttributeClassifier(tiny.ATTRIBUTES, 32)
         pixels = np.random.default_rng(1).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)

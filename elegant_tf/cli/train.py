@@ -103,6 +103,7 @@ def _train(values: flags.FlagValues, rest: Sequence[str]) -> int:
 
     trainer = Trainer(config, run_dir, evaluator=_make_evaluator(config))
     if values.dry_run:
+        trainer.check_room()
         print(config.to_json(), end="")
         return 0
     trainer.train()

@@ -9,7 +9,6 @@ import keras
 import tensorflow as tf
 
 from elegant_tf.model.latent import exchange
-from elegant_tf.model.layers import Shape
 from elegant_tf.model.networks import Decoder, Discriminator, Encoder
 
 
@@ -43,6 +42,7 @@ class Elegant(keras.Model):
         self.flip_tta = flip_tta
         self.encoder = Encoder(width, depth, dtype=self.dtype_policy, name="encoder")
         self.decoder = Decoder(width, depth, dtype=self.dtype_policy, name="decoder")
+        self.built = True
 
     def get_config(self) -> dict[str, Any]:
         arguments = {
@@ -52,11 +52,6 @@ class Elegant(keras.Model):
             "flip_tta": self.flip_tta,
         }
         return {**super().get_config(), **arguments}
-
-    def build(self, input_shape: Shape | None = None) -> None:
-        self.encoder.build()
-        self.decoder.build()
-        self.built = True
 
     def code_shape(self, image_size: int) -> tuple[int, int, int]:
         """`(h, w, C)` of the codes to edit with, of images of that side."""
@@ -145,26 +140,24 @@ class MultiScaleDiscriminator(keras.Model):
     """Two discriminators: one sees the images, the other sees them at half size.
 
     Args:
+        image_size: side S of the images.
+        labels: number n of labels.
         width: channels of each one's first block.
         conditioning: how they take labels in, `planes` or `projection`; see `networks.Discriminator`.
     """
 
-    def __init__(self, width: int = 64, conditioning: str = "planes", **kwargs: Any) -> None:
+    def __init__(
+        self, image_size: int, labels: int, width: int = 64, conditioning: str = "planes", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.width = width
-        self.conditioning = conditioning
-        self.full = Discriminator(width, conditioning, dtype=self.dtype_policy, name="full")
-        self.half = Discriminator(width, conditioning, dtype=self.dtype_policy, name="half")
+        self.full = Discriminator(image_size, labels, width, conditioning, dtype=self.dtype_policy, name="full")
+        self.half = Discriminator(image_size // 2, labels, width, conditioning, dtype=self.dtype_policy, name="half")
+        self.built = True
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "width": self.width, "conditioning": self.conditioning}
-
-    def build(self, input_shape: Shape) -> None:
-        """Makes the variables; `input_shape` is `[N, S, S, 3 + n]` for n attributes."""
-        _, height, width, channels = input_shape
-        self.full.build((None, height, width, channels))
-        self.half.build((None, height // 2, width // 2, channels))
-        self.built = True
+        arguments = ("image_size", "labels", "width", "conditioning")
+        whole = self.full.get_config()
+        return {**super().get_config(), **{name: whole[name] for name in arguments}}
 
     def call(self, images: tf.Tensor, labels: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
         """Logits `[N, L]` at full and at half scale of images `[N, S, S, 3]` in [-1, 1] under labels `[N, L, n]`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -13,9 +13,6 @@ KERNEL_STDDEV = 0.02
 
 # Keras would take it from the user's keras.json.
 DATA_FORMAT = "channels_last"
-
-Shape: TypeAlias = tuple[Any, ...]
-"""Of a layer's input: whole numbers, or None where a size is not known."""
 
 
 @keras.saving.register_keras_serializable(package="elegant_tf")
@@ -30,8 +27,6 @@ class Normalization(keras.layers.Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._on_cpu = isinstance(self.dtype_policy, CpuTraining)
-
-    def build(self, input_shape: Shape) -> None:
         self.alpha = self.add_weight(name="alpha", shape=(1,), initializer="ones", autocast=False)
         self.beta = self.add_weight(name="beta", shape=(1,), initializer="zeros", autocast=False)
         self.built = True
@@ -48,18 +43,24 @@ class Normalization(keras.layers.Layer):
 
 
 class _StridedConvolution(keras.layers.Layer):
-    """What both directions share: a 3x3 kernel with stride 2, its initial values and its configuration."""
+    """What both directions share: a 3x3 kernel with stride 2, its initial values and its configuration.
 
-    def __init__(self, filters: int, **kwargs: Any) -> None:
+    Args:
+        channels: C of the inputs.
+        filters: channels of the results.
+    """
+
+    convolution_type: type[keras.layers.Layer]
+
+    def __init__(self, channels: int, filters: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.channels = channels
         self.filters = filters
         self._on_cpu = isinstance(self.dtype_policy, CpuTraining)
-
-    def _convolution(self, layer: type[keras.layers.Layer], input_shape: Shape) -> keras.layers.Layer:
         # PyTorch's default for biases, which the authors left in place: uniform in +-1/sqrt(fan in).
-        bound = (9 * input_shape[-1]) ** -0.5
-        return layer(
-            self.filters,
+        bound = (9 * channels) ** -0.5
+        self.convolution = self.convolution_type(
+            filters,
             3,
             strides=2,
             padding="valid",
@@ -69,9 +70,11 @@ class _StridedConvolution(keras.layers.Layer):
             dtype=self.dtype_policy,
             name="convolution",
         )
+        self.convolution.build((None, None, None, channels))
+        self.built = True
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "filters": self.filters}
+        return {**super().get_config(), "channels": self.channels, "filters": self.filters}
 
 
 @keras.saving.register_keras_serializable(package="elegant_tf")
@@ -81,11 +84,11 @@ class Downsample(_StridedConvolution):
     Equals PyTorch's `Conv2d(C, filters, 3, stride=2, padding=1)`; Keras' "same" would pad one side only.
     """
 
-    def build(self, input_shape: Shape) -> None:
+    convolution_type = keras.layers.Conv2D
+
+    def __init__(self, channels: int, filters: int, **kwargs: Any) -> None:
+        super().__init__(channels, filters, **kwargs)
         self.padding = keras.layers.ZeroPadding2D(1, DATA_FORMAT, dtype=self.dtype_policy)
-        self.convolution = self._convolution(keras.layers.Conv2D, input_shape)
-        self.convolution.build(input_shape)
-        self.built = True
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         if training and self._on_cpu and can_downsample(inputs):
@@ -101,11 +104,11 @@ class Upsample(_StridedConvolution):
     without its first row and column.
     """
 
-    def build(self, input_shape: Shape) -> None:
-        self.convolution = self._convolution(keras.layers.Conv2DTranspose, input_shape)
-        self.convolution.build(input_shape)
+    convolution_type = keras.layers.Conv2DTranspose
+
+    def __init__(self, channels: int, filters: int, **kwargs: Any) -> None:
+        super().__init__(channels, filters, **kwargs)
         self.cropping = keras.layers.Cropping2D(((1, 0), (1, 0)), DATA_FORMAT, dtype=self.dtype_policy)
-        self.built = True
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         if training and self._on_cpu and None not in inputs.shape[1:]:

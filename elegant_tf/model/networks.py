@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from elegant_tf.model.layers import KERNEL_STDDEV, Downsample, Normalization, Shape, Upsample
+from elegant_tf.model.layers import KERNEL_STDDEV, Downsample, Normalization, Upsample
 
 LEAK = 0.2
 DISCRIMINATOR_DEPTH = 4
@@ -20,33 +21,25 @@ def channel_counts(width: int, depth: int) -> list[int]:
 
 
 class _Network(keras.Model):
-    """A model whose constructor arguments are its configuration."""
+    """A model whose constructor arguments are its configuration, and whose constructor makes its variables."""
 
     def __init__(self, arguments: dict[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._arguments = arguments
+        self.built = True
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self._arguments}
 
 
 def _down_stack(channels: Sequence[int], dtype: keras.DTypePolicy) -> tuple[list[Downsample], list[Normalization]]:
-    downs = [Downsample(count, dtype=dtype, name=f"down{level}") for level, count in enumerate(channels)]
-    return downs, _normalizations(len(channels), dtype)
+    """Layers from each number of channels to the next."""
+    downs = [Downsample(*counts, dtype=dtype, name=f"down{level}") for level, counts in enumerate(pairwise(channels))]
+    return downs, _normalizations(len(downs), dtype)
 
 
 def _normalizations(count: int, dtype: keras.DTypePolicy) -> list[Normalization]:
     return [Normalization(dtype=dtype, name=f"normalization{level}") for level in range(count)]
-
-
-def _build_stack(
-    layers: Sequence[keras.layers.Layer], normalizations: Sequence[Normalization], in_channels: int
-) -> None:
-    for index, layer in enumerate(layers):
-        layer.build((None, None, None, in_channels))
-        in_channels = layer.filters
-        if index < len(normalizations):
-            normalizations[index].build((None, None, None, in_channels))
 
 
 @keras.saving.register_keras_serializable(package="elegant_tf")
@@ -61,11 +54,7 @@ class Encoder(_Network):
     def __init__(self, width: int = 64, depth: int = 5, **kwargs: Any) -> None:
         super().__init__({"width": width, "depth": depth}, **kwargs)
         self.channels = channel_counts(width, depth)
-        self.downs, self.normalizations = _down_stack(self.channels, self.dtype_policy)
-
-    def build(self, input_shape: Shape | None = None) -> None:
-        _build_stack(self.downs, self.normalizations, 3)
-        self.built = True
+        self.downs, self.normalizations = _down_stack([3, *self.channels], self.dtype_policy)
 
     def call(self, images: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Encodes `[N, S, S, 3]` in [-1, 1]: the code `[N, S/2^depth, S/2^depth, C]` and the skips, largest first."""
@@ -86,17 +75,12 @@ class Decoder(_Network):
 
     def __init__(self, width: int = 64, depth: int = 5, **kwargs: Any) -> None:
         super().__init__({"width": width, "depth": depth}, **kwargs)
-        self.channels = channel_counts(width, depth)[-2::-1]
+        self._code_channels, *self.channels = reversed(channel_counts(width, depth))
         self.ups = [
-            Upsample(count, dtype=self.dtype_policy, name=f"up{level}")
-            for level, count in enumerate([*self.channels, 3])
+            Upsample(*counts, dtype=self.dtype_policy, name=f"up{level}")
+            for level, counts in enumerate(pairwise([2 * self._code_channels, *self.channels, 3]))
         ]
         self.normalizations = _normalizations(depth - 1, self.dtype_policy)
-        self._code_channels = channel_counts(width, depth)[-1]
-
-    def build(self, input_shape: Shape | None = None) -> None:
-        _build_stack(self.ups, self.normalizations, 2 * self._code_channels)
-        self.built = True
 
     def call(
         self, code: tf.Tensor, source_code: tf.Tensor, skips: Sequence[tf.Tensor], training: bool = False
@@ -138,30 +122,30 @@ class Discriminator(_Network):
     discriminator, 2018): quicker to learn, and one pass scores an image under any number of labels.
 
     Args:
+        image_size: side S of the images.
+        labels: number n of labels.
         width: channels of the first block.
         conditioning: `planes` or `projection`.
     """
 
-    def __init__(self, width: int = 64, conditioning: str = "planes", **kwargs: Any) -> None:
-        super().__init__({"width": width, "conditioning": conditioning}, **kwargs)
+    def __init__(
+        self, image_size: int, labels: int, width: int = 64, conditioning: str = "planes", **kwargs: Any
+    ) -> None:
+        arguments = {"image_size": image_size, "labels": labels, "width": width, "conditioning": conditioning}
+        super().__init__(arguments, **kwargs)
         self.channels = channel_counts(width, DISCRIMINATOR_DEPTH)
         self.conditioning = conditioning
-        self.downs, self.normalizations = _down_stack(self.channels, self.dtype_policy)
-
-    def build(self, input_shape: Shape) -> None:
-        """Makes the variables for `[N, S, S, 3]` images and n labels: `input_shape` is `[N, S, S, 3 + n]`."""
-        _, size, _, channels = input_shape
-        planes = self.conditioning == "planes"
-        _build_stack(self.downs, self.normalizations, channels if planes else 3)
+        planes = conditioning == "planes"
+        channels = [3 + labels if planes else 3, *self.channels]
+        self.downs, self.normalizations = _down_stack(channels, self.dtype_policy)
         self.dense = keras.layers.Dense(
-            1 if planes else channels - 2,
+            1 if planes else 1 + labels,
             kernel_initializer=keras.initializers.RandomNormal(0.0, KERNEL_STDDEV),
             dtype=self.dtype_policy,
             name="dense",
         )
-        cell = -(-size // 2**DISCRIMINATOR_DEPTH)
+        cell = -(-image_size // 2**DISCRIMINATOR_DEPTH)
         self.dense.build((None, cell * cell * self.channels[-1]))
-        self.built = True
 
     def call(self, images: tf.Tensor, labels: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Logits `[N, L]`, float32 at least, of images `[N, S, S, 3]` in [-1, 1] under labels `[N, L, n]` in {0, 1}."""

@@ -93,8 +93,7 @@ def make_terms(loss: LossConfig, discriminator: MultiScaleDiscriminator) -> tupl
 
 
 def _copy(generator: Elegant) -> Elegant:
-    """A built generator of the same architecture with the same weights."""
+    """A generator of the same architecture with the same weights."""
     copied = Elegant.from_config({**generator.get_config(), "name": "average"})
-    copied.build()
     copied.set_weights(generator.get_weights())
     return copied

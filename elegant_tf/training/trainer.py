@@ -69,8 +69,8 @@ class Trainer:
         on_screen: whether to show progress on `sys.stderr`; it goes to the run directory's `train.log` in any case.
 
     Raises:
-        UserError: the directory holds a run of another configuration, cannot be written or has no room, another
-            process trains in it, or the data cannot be used.
+        UserError: the directory holds a run of another configuration or cannot be written, another process trains in
+            it, or the data cannot be used.
     """
 
     def __init__(
@@ -111,7 +111,6 @@ class Trainer:
                 _in_this_scope(discriminator_optimizer),
             )
         self._checkpoints = Checkpoints(self.learner, self.run_dir, config.run.checkpoints_kept)
-        self._checkpoints.check_room(self._saves_to_come())
         self._evaluator = evaluator
         self._reporter = Reporter(self.run_dir, on_screen)
         self._stop_signal: int | None = None
@@ -126,10 +125,12 @@ class Trainer:
 
         Raises:
             UserError: a loss or a weight is no longer finite, too many images cannot be read, something cannot be
-                written, or another process trains in the run directory. The text names the newest checkpoint.
+                written or has no room, or another process trains in the run directory. The text names the newest
+                checkpoint.
         """
         with locked(self.run_dir):
             check_run_dir(self.config, self.run_dir)  # Another process may have trained there since the first check.
+            self.check_room()
             with self._reporter:
                 self._begin()
                 try:
@@ -138,6 +139,16 @@ class Trainer:
                     newest = self._checkpoints.newest()
                     saved = f"The newest checkpoint is {newest}" if newest else "No checkpoint has been saved"
                     raise UserError(f"{error}. {saved}") from error
+
+    def check_room(self) -> None:
+        """Refuses a disk without room for the checkpoints to come.
+
+        Raises:
+            UserError: it has none, saying how much is needed.
+        """
+        options, steps = self.config.run, checkpoint_steps(self.run_dir)
+        left = max(0, options.steps - (steps[-1] if steps else 0))
+        self._checkpoints.check_room(math.ceil(left / (options.checkpoint_every or options.steps)))
 
     def _train(self) -> None:
         start, deadline = self.step, self._deadline()
@@ -175,11 +186,6 @@ class Trainer:
         write_config(self.config, self.run_dir)
         if path is not None:
             self._reporter.note(f"resuming at step {self.step} from {path}")
-
-    def _saves_to_come(self) -> int:
-        options, steps = self.config.run, checkpoint_steps(self.run_dir)
-        left = max(0, options.steps - (steps[-1] if steps else 0))
-        return math.ceil(left / (options.checkpoint_every or options.steps))
 
     def _deadline(self) -> float:
         return time.monotonic() + 60.0 * self.config.run.max_minutes if self.config.run.max_minutes else math.inf
