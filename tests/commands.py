@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -15,7 +17,8 @@ def start(arguments: Sequence[str], **options) -> subprocess.Popen:
     """`python ARGUMENTS…` in the project's folder, both of its outputs as text pipes; `options`: Popen's."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, "text": True}
-    return subprocess.Popen([sys.executable, *arguments], **{"cwd": ROOT, "env": environment, **pipes, **options})
+    with _hangups_heeded():
+        return subprocess.Popen([sys.executable, *arguments], **{"cwd": ROOT, "env": environment, **pipes, **options})
 
 
 def run(arguments: Sequence[str], **options) -> subprocess.CompletedProcess:
@@ -23,3 +26,13 @@ def run(arguments: Sequence[str], **options) -> subprocess.CompletedProcess:
     process = start(arguments, **options)
     out, err = process.communicate(timeout=600)
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+@contextmanager
+def _hangups_heeded() -> Iterator[None]:
+    """As from a terminal: a process started under `nohup`, as the tests may be, ignores SIGHUP from its start."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)

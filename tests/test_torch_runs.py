@@ -127,6 +127,7 @@ def test_forward_at_128_pixels(tmp_path):
         np.testing.assert_allclose(made[name], value.numpy(), rtol=0, atol=1e-4, err_msg=name)
 
 
+@pytest.mark.usefixtures("quick_training")
 @pytest.mark.parametrize(("size", "width", "count"), [(32, 4, 3), (96, 8, 5)])
 def test_an_imported_run_trains_on_as_theirs_does(tmp_path, size, width, count):
     program = plain(count, size, width)
