@@ -25,22 +25,32 @@ def environment():
         yield
 
 
+def as_on_a_gpu() -> contextlib.AbstractContextManager:
+    """Trains with plain layers: compiling the kernels for CPUs takes longer than a tiny run."""
+    from elegant_tf.model.cpu_kernels import training_policy
+
+    return mock.patch("elegant_tf.training.build.training_policy", functools.partial(training_policy, gpu=True))
+
+
 @contextlib.contextmanager
 def training_quickly() -> Iterator[None]:
-    """Trains with plain layers, as on a GPU, and does not optimize graphs.
+    """Trains eagerly, and as on a GPU: tracing an update takes longer than twenty tiny ones.
 
-    Compiling the kernels for CPUs takes ten times as long as a tiny run. Goldens and whole commands train with them.
+    Goldens, whole commands and `test_update.py` train as users do, in graphs.
     """
     import tensorflow as tf
 
-    from elegant_tf.model.cpu_kernels import training_policy
-
-    options = {"disable_meta_optimizer": True}
-    before = tf.config.optimizer.get_experimental_options()
-    tf.config.optimizer.set_experimental_options(options)
-    with mock.patch("elegant_tf.training.build.training_policy", functools.partial(training_policy, gpu=True)):
+    tf.config.run_functions_eagerly(True)
+    with as_on_a_gpu():
         yield
-    tf.config.optimizer.set_experimental_options({**dict.fromkeys(options, False), **before})
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="module")
+def plain_layers() -> Iterator[None]:
+    """For tests of what the kernels for CPUs do not decide."""
+    with as_on_a_gpu():
+        yield
 
 
 @pytest.fixture(scope="module")

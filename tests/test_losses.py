@@ -17,14 +17,14 @@ from elegant_tf.losses.term import Step, weight_at
 from elegant_tf.training.build import make_learner
 from elegant_tf.training.update import choose_exchanged, generate
 
-pytestmark = pytest.mark.usefixtures("quick_training")
+pytestmark = pytest.mark.usefixtures("plain_layers")
 
 few = settings(max_examples=30)
 NOW = Step(tf.constant(0, tf.int64), tf.constant([0, 0]))
 
 
 @pytest.fixture(scope="module", params=["planes", "projection"])
-def made(request, quick_training):
+def made(request, plain_layers):
     """Generator, discriminator, batch and what the generator makes of it, in float64."""
     return make(conditioning=request.param)
 

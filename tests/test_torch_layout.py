@@ -11,7 +11,7 @@ from elegant_tf.training.build import make_learner
 
 @pytest.fixture(scope="module")
 def learner():
-    return make_learner(tiny.config())
+    return make_learner(tiny.config(depth=5))
 
 
 def test_names_are_those_of_the_authors_state_dicts(learner):

@@ -23,6 +23,7 @@ from elegant_tf.export.torch_files import NETWORKS, file_name
 from elegant_tf.export.torch_runs import export_run, import_run
 from elegant_tf.rundir import read_config, write_config
 from elegant_tf.runs import pack
+from elegant_tf.synthetic import write_celeba
 from elegant_tf.training.build import make_learner
 from elegant_tf.training.checkpoint import Checkpoints
 
@@ -55,7 +56,7 @@ def write(program: PlainElegant, folder: Path, networks=NETWORKS) -> Path:
 
 
 def config(names=NAMES, size=SIZE, width=WIDTH, **overrides) -> Config:
-    return tiny.config(attributes=tuple(names), image_size=size, width=width, **overrides)
+    return tiny.config(**{"attributes": tuple(names), "image_size": size, "width": width, "depth": 5, **overrides})
 
 
 @pytest.fixture
@@ -153,12 +154,12 @@ def test_the_command_and_the_training_it_proposes(theirs, tmp_path, capsys):
     assert command(theirs, run) == 0
     first, second = capsys.readouterr().out.splitlines()
     assert first == f"{run}: Enc, Dec, D1, D2 of step 7"
-    words = ["-m", "elegant_tf", *shlex.split(second.removeprefix("to resume training:  elegant-tf "))]
-    words[words.index("--data=celeba") : words.index("--data_dir=DIR") + 1] = ["--faces_count=64"]
-    done = commands.run([*words, "--steps=8", "--sample_every=0"])
+    words = ["-c", commands.QUICK, *shlex.split(second.removeprefix("to resume training:  elegant-tf "))]
+    write_celeba(tmp_path / "celeba", 80, SIZE, seed=0, counterfactuals=1)
+    words[words.index("--data_dir=DIR")] = f"--data_dir={tmp_path / 'celeba'}"
+    done = commands.run([*words, "--steps=8", "--width=8"])
     assert done.returncode == 2
-    assert "faces_count (there 8000, now 64)" in done.stderr
-    words[words.index("--faces_count=64")] = "--batch_size=16"
+    assert "width (there 4, now 8)" in done.stderr
     done = commands.run([*words, "--steps=8", "--sample_every=0", "--strategy=one_device"])
     assert done.returncode == 0, done.stderr
     assert "resuming at step 7" in done.stderr

@@ -11,7 +11,7 @@ from elegant_tf.losses.reconstruction import Residual
 from elegant_tf.training.build import make_learner
 from elegant_tf.training.update import choose_exchanged, generate
 
-pytestmark = pytest.mark.usefixtures("quick_training")
+pytestmark = pytest.mark.usefixtures("plain_layers")
 
 
 def make(**overrides):

@@ -1,4 +1,4 @@
-"""The smallest run that is still a run: two attributes, 32 pixels, width 2."""
+"""The smallest run that is still a run: two attributes, 32 pixels, width 2, three halvings."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ ATTRIBUTES = ("Eyeglasses", "Smiling")
 FIELDS = {
     "image_size": 32,
     "width": 2,
+    "depth": 3,
     "attributes": ATTRIBUTES,
     "batch_size": 4,
     "faces_count": 32,
