@@ -121,7 +121,7 @@ def test_dlib_judges_identity_too(tiny_run, tmp_path):
     assert "| dlib |" in report.markdown_path.read_text(encoding="utf-8")
 
 
-def test_the_evaluation_set_does_not_depend_on_the_runs_seed(report, tiny_run, tmp_path):
+def test_the_evaluation_set_does_not_depend_on_the_runs_seed(report, tiny_run, tmp_path, monkeypatch):
     run = shutil.copytree(tiny_run, tmp_path / "run")
     write_config(read_config(tiny_run).replace(seed=7), run)
     (run / "scorecard.json").write_text("of an earlier evaluation, to be replaced")
@@ -133,6 +133,7 @@ def test_the_evaluation_set_does_not_depend_on_the_runs_seed(report, tiny_run, t
         (7, 0),
     ]
     assert values[0] == values[1]
+    monkeypatch.setattr(module, "METRICS", [Scores, StyleFidelity, Combinations, Distances])
     another = evaluate(tiny_run, count=2, out=tmp_path / "another", distance_count=60, seed=1)
     assert saved(another)["settings"]["evaluation_seed"] == 1
     assert [score.realised for score in another.scores] != [score.realised for score in report.scores]

@@ -102,24 +102,19 @@ def test_killed_runs_end_bit_identical_to_an_undisturbed_one(tmp_path, celeba):
     chance = random.Random(0)
 
     process = start(run_dir, celeba)
-    wait_for(process, run_dir, rf"step {chance.randrange(5, 10)}/{STEPS} ")
-    time.sleep(chance.uniform(0, 0.05))
-    process.kill()
-    finish(process, -signal.SIGKILL)
-
-    before = read_log(run_dir)
-    process = start(run_dir, celeba)
-    said = wait_for(process, run_dir, rf"step \d*[02468]/{STEPS} ", before)  # a checkpoint follows, every second step
-    resumed = int(re.search(r"resuming at step (\d+) from", said).group(1))
-    assert 2 <= resumed <= 10
+    step = chance.randrange(4, 10, 2)  # a checkpoint follows, every second step
+    wait_for(process, run_dir, rf"step {step}/{STEPS} ")
     wait_for_a_checkpoint_being_written(process, run_dir)
+    time.sleep(chance.uniform(0, 0.01))
     process.kill()
     finish(process, -signal.SIGKILL)
 
     (run_dir / CHECKPOINT_DIR / "checkpoint").unlink()  # TensorFlow's list, which nothing depends on
     before = read_log(run_dir)
     process = start(run_dir, celeba)
-    wait_for(process, run_dir, rf"step \d+/{STEPS} ", before)
+    said = wait_for(process, run_dir, rf"step \d+/{STEPS} ", before)
+    resumed = int(re.search(r"resuming at step (\d+) from", said).group(1))
+    assert 2 <= resumed <= step + 2
     process.send_signal(signal.SIGTERM)
     said = finish(process, 130)
     stopped = int(re.search(r"SIGTERM: left at step (\d+)", said).group(1))
@@ -148,17 +143,6 @@ def test_divergence_stops_with_the_last_good_checkpoint_intact(tmp_path, celeba)
         trained = [name for name in values if "optimizer" not in name]
         assert trained
         assert all(np.isfinite(values[name]).all() for name in trained)
-
-
-def test_damaged_checkpoints_are_told_and_left_alone(tmp_path, celeba):
-    finish(start(tmp_path, celeba, steps=2), 0)
-    data = tmp_path / CHECKPOINT_DIR / "step-2.data-00000-of-00001"
-    data.write_bytes(data.read_bytes()[:1000])
-    said = finish(start(tmp_path, celeba, steps=4), 2)
-    assert re.search(r"error: .*step-2 cannot be read: .*choose another --run_dir", said)
-    assert "Traceback" not in said
-    assert steps_of(tmp_path) == [2]
-    assert data.stat().st_size == 1000
 
 
 FILL = """

@@ -14,8 +14,6 @@ from elegant_tf.cli.main import main
 from elegant_tf.editor import Editor
 from elegant_tf.errors import UserError
 from elegant_tf.evaluation.evaluate import evaluate
-from elegant_tf.evaluation.metrics.leakage import Leakage
-from elegant_tf.evaluation.metrics.reconstruction import Reconstruction
 from elegant_tf.evaluation.metrics.scores import Scores
 from elegant_tf.evaluation.metrics.style_fidelity import StyleFidelity
 from elegant_tf.export.savedmodel import export_savedmodel
@@ -122,7 +120,7 @@ def test_a_run_of_that_name_comes_first(packed, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_the_model_of_faces_is_as_good_as_its_card_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("elegant_tf.evaluation.evaluate.METRICS", [Scores, StyleFidelity, Reconstruction, Leakage])
+    monkeypatch.setattr("elegant_tf.evaluation.evaluate.METRICS", [Scores, StyleFidelity])
     report = evaluate("faces")
     assert report.json_path.parent.name == "scorecard-faces"
     assert report.mean.realised == pytest.approx(0.780, abs=0.01)
@@ -130,5 +128,3 @@ def test_the_model_of_faces_is_as_good_as_its_card_says(tmp_path, monkeypatch):
     assert report.mean.leak == pytest.approx(0.093, abs=0.02)
     numbers = json.loads(report.json_path.read_text())
     assert numbers["rank_one"] == pytest.approx(0.931, abs=0.03)
-    assert numbers["reconstruction"]["psnr"] == pytest.approx(59.0, abs=1.0)
-    assert numbers["leakage"]["off_diagonal"] < 0.01

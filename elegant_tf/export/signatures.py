@@ -118,7 +118,10 @@ def make_signatures(
         "interpolate": (interpolate, [image, exemplar, weights, _spec("steps", [None], tf.int32)]),
         "metadata": (metadata, [_spec("id", [None], tf.int32)]),
     }
-    return {name: tf.function(function, input_signature=inputs) for name, (function, inputs) in specs.items()}
+    return {
+        name: tf.function(function, input_signature=inputs, autograph=False)
+        for name, (function, inputs) in specs.items()
+    }
 
 
 def _spec(name: str, shape: list[int | None], dtype: tf.DType = tf.float32) -> tf.TensorSpec:

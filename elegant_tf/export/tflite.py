@@ -183,7 +183,10 @@ def _functions(generator: Elegant, size: int) -> dict[str, tf.types.experimental
         "encode": (encode, [image]),
         "edit_with_code": (edit_with_code, [image, code, weights]),
     }
-    return {name: tf.function(function, input_signature=inputs) for name, (function, inputs) in specs.items()}
+    return {
+        name: tf.function(function, input_signature=inputs, autograph=False)
+        for name, (function, inputs) in specs.items()
+    }
 
 
 def _convert(saved_model: str, kind: str, signatures: Sequence[str]) -> bytes:
