@@ -61,12 +61,22 @@ def draw_exchanges(photos: Sequence[PhotoBase], size: int, count: int, seed: int
     return Exchanges(images, exchanged)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser, minutes=180.0, count=16_000, width=40, batch_size=8, learning_rate=3e-3)
+def add_photo_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--photos", nargs="+", required=True, help="photographs, or folders of them")
     parser.add_argument("--landmarks", help="file of their landmarks (default: faces are found)")
     parser.add_argument("--leave_out", help="list or table of photographs that wear something already")
+
+
+def read_photos(options: argparse.Namespace, size: int) -> list[PhotoBase]:
+    listed = list_photos(files_of(options.photos), WEARABLE, options.landmarks, options.leave_out)
+    print(f"{len(listed.paths)} photographs; {len(listed.left_out)} are left out", flush=True)
+    return load_photos(listed.paths, listed.landmarks, size)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser, minutes=180.0, count=16_000, width=40, batch_size=8, learning_rate=3e-3)
+    add_photo_options(parser)
     parser.add_argument("--image_size", type=int, default=128)
     options = parser.parse_args()
     size = options.image_size
@@ -74,10 +84,7 @@ def main() -> None:
     config = config.replace(precision=options.precision, seed=options.seed, batch_size=options.batch_size)
 
     def draw() -> Exchanges:
-        listed = list_photos(files_of(options.photos), WEARABLE, options.landmarks, options.leave_out)
-        print(f"{len(listed.paths)} photographs; {len(listed.left_out)} are left out", flush=True)
-        photos = load_photos(listed.paths, listed.landmarks, size)
-        return draw_exchanges(photos, size, options.count, options.seed)
+        return draw_exchanges(read_photos(options, size), size, options.count, options.seed)
 
     train_on(draw, config, options)
 
