@@ -6,6 +6,7 @@ import commands
 import numpy as np
 import pytest
 
+from elegant_tf.catalogue import read_catalogue
 from elegant_tf.data.landmarks import COLUMNS
 from elegant_tf.editor import Editor
 from elegant_tf.images import read_image, write_image
@@ -48,5 +49,9 @@ def test_portraits(tmp_path):
     done = commands.run(["recipes/portraits.py", *places, *small])
     assert done.returncode == 0, done.stderr
     assert "4 photographs; 0 are left out" in done.stdout
+    words = [f"--run={run_dir}", *places[:2], "--count=2", f"--out={run_dir / 'exemplars.npz'}"]
+    done = commands.run(["recipes/portraits_catalogue.py", *words])
+    assert done.returncode == 0, done.stderr
+    assert len(read_catalogue(run_dir / "exemplars.npz").having("Mustache")) == 6
     photo = read_image(tmp_path / "photos" / "0.png")
     assert Editor.load(run_dir).swap(photo, photo, ["Eyeglasses"]).shape == (32, 32, 3)

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from image_files import assert_close, decoded, encoded
 
+from elegant_tf.catalogue import read_catalogue
 from elegant_tf.cli.main import main
 from elegant_tf.editor import Editor
 from elegant_tf.errors import UserError
@@ -108,6 +109,23 @@ def test_the_package_has_a_model_of_faces():
     assert sum(path.stat().st_size for path in find_run("faces").rglob("*")) < 8e6
     face = make_face(5, 3).draw(64)
     assert np.abs(Editor.load("faces").swap(face, face, ["Eyeglasses"], 0.0).astype(int) - face).mean() < 3
+
+
+def test_the_package_has_a_model_of_photographs():
+    """On a drawn person, whose frame is that of the photographs. What it reaches on these stands in its card."""
+    assert is_packed("portraits")
+    assert sum(path.stat().st_size for path in find_run("portraits").rglob("*")) < 8e6
+    editor, catalogue = Editor.load("portraits"), read_catalogue(find_run("portraits") / "exemplars.npz")
+    assert len(catalogue.exemplars) == 24
+    assert catalogue.model == editor.model
+    image = make_face(0, 1).with_styles(dict.fromkeys(editor.attributes)).draw(128)
+    places = {"Wearing_Hat": (0, 35), "Eyeglasses": (45, 72), "Mustache": (78, 94)}  # rows: brow, eyes, lip
+    for exemplar in catalogue.exemplars:
+        (attribute,) = exemplar.attributes
+        change = np.abs(editor.swap(image, exemplar, [attribute]).astype(int) - image).mean(2)
+        rows, _ = np.unravel_index(np.argsort(change.ravel())[-200:], change.shape)
+        assert places[attribute][0] <= rows.mean() <= places[attribute][1], exemplar.name
+        assert change.max() > 20, exemplar.name
 
 
 def test_a_run_of_that_name_comes_first(packed, tmp_path, monkeypatch):
