@@ -44,6 +44,7 @@ def make_signatures(
     count = len(generator.attributes)
     code_shape = generator.code_shape(size)
 
+    @tf.function(autograph=False)  # traced once for all signatures
     def decode(encoded: tf.Tensor, name: str) -> tf.Tensor:
         return to_float(tf.cast(decode_images(encoded, size, resize, name), tf.float32))
 
