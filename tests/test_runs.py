@@ -99,7 +99,7 @@ def test_the_model_group_alone_is_enough_to_edit_and_export(model_only, tiny_edi
 
 def test_the_model_group_alone_is_enough_for_tflite(model_only, tmp_path):
     litert = pytest.importorskip("ai_edge_litert.interpreter")
-    (row,) = export_tflite(model_only, tmp_path / "phone", ["float32"], pairs=2)
+    row, _ = export_tflite(model_only, tmp_path / "phone", ["float32"], pairs=2)
     assert row.max_difference <= 1
     assert litert.Interpreter(str(tmp_path / "phone" / "elegant_float32.tflite")).get_signature_list()
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 
 import numpy as np
@@ -10,7 +11,7 @@ from elegant_tf.cli.main import main
 from elegant_tf.editor import Editor
 from elegant_tf.errors import UserError
 from elegant_tf.export import tflite
-from elegant_tf.images import to_float, to_uint8
+from elegant_tf.images import to_float, to_uint8, write_image
 from elegant_tf.rundir import read_model
 from elegant_tf.synthetic import make_face
 
@@ -45,15 +46,16 @@ def test_files_and_report(written):
     out, rows = written
     files = [f"elegant_{kind}.tflite" for kind in tflite.KINDS]
     assert sorted(path.name for path in out.iterdir()) == sorted([*files, "report.json", "report.md"])
-    assert [row.kind for row in rows] == list(tflite.KINDS)
+    assert [row.kind for row in rows] == [*tflite.KINDS, "gpu"]
     report = json.loads((out / "report.json").read_text())
-    assert [row["kind"] for row in report] == list(tflite.KINDS)
+    assert [row["kind"] for row in report] == [*tflite.KINDS, "gpu"]
     table = (out / "report.md").read_text()
-    assert all(file in table for file in files)
+    assert all(file in table for file in (*files, "float16 throughout, as on a GPU"))
     assert rows[0].max_difference < 0.1
     assert rows[1].max_difference <= 2
     assert rows[0].psnr > max(row.psnr for row in rows[1:])
-    for row in rows:
+    assert 0 < rows[-1].max_difference <= 2
+    for row in rows[:-1]:
         assert row.megabytes == pytest.approx((out / f"elegant_{row.kind}.tflite").stat().st_size / 1e6)
         assert row.milliseconds[1] > 0
 
@@ -74,15 +76,13 @@ def test_a_file_edits_as_the_editor(written, litert, tiny_run, kind):
     np.testing.assert_allclose(edit(image=image, code=code, weights=weights)["edited"], swapped, atol=1e-2)
 
 
-def test_flip_tta(litert, flipping_run, tmp_path):
+def test_flip_tta_is_left_out(litert, tiny_run, flipping_run, tmp_path):
     tflite.export_tflite(flipping_run, tmp_path / "out", ["float32"], pairs=2)
     interpreter = litert.Interpreter(model_path=str(tmp_path / "out" / "elegant_float32.tflite"))
     drawn, (image, exemplar) = faces()
-    code = interpreter.get_signature_runner("encode")(image=exemplar)["code"]
-    assert code.shape == (1, 8, 4, 16)
-    edit = interpreter.get_signature_runner("edit_with_code")
-    edited = edit(image=image, code=code, weights=np.array([[0, 1, 0]], np.float32))["edited"]
-    expected = Editor.load(flipping_run).swap(*drawn, ["Bangs"]).astype(int)
+    swap = interpreter.get_signature_runner("swap")
+    edited = swap(image=image, exemplar=exemplar, weights=np.array([[0, 1, 0]], np.float32))["edited"]
+    expected = Editor.load(tiny_run).swap(*drawn, ["Bangs"]).astype(int)
     assert np.abs(to_uint8(edited)[0] - expected).max() <= 1
 
 
@@ -99,6 +99,22 @@ def test_a_file_too_far_off_leaves_nothing(litert, tiny_run, tmp_path, monkeypat
     with pytest.raises(UserError, match=r"float16: an edited pixel is .* of 255 from the Keras model's, more than 0"):
         tflite.export_tflite(tiny_run, tmp_path / "out", ["float16"], pairs=2)
     assert not list(tmp_path.iterdir())
+
+
+def test_images_of_ones_own_and_a_loss_on_gpus_that_is_told(litert, tiny_run, tmp_path, monkeypatch, caplog):
+    files = [tmp_path / f"{index}.png" for index in range(3)]
+    for index, file in enumerate(files):
+        write_image(file, np.random.default_rng(index).integers(0, 256, (40, 40, 3), dtype=np.uint8))
+    with caplog.at_level(logging.WARNING, "absl"):
+        rows = tflite.export_tflite(tiny_run, tmp_path / "a", ["float32"], pairs=2, images=files)
+        assert not caplog.text
+        drawn = tflite.export_tflite(tiny_run, tmp_path / "b", ["float32"], pairs=2)
+        assert [row.mean_difference for row in rows] != [row.mean_difference for row in drawn]
+        monkeypatch.setattr(tflite, "ALLOWED_ON_GPU", 0.0)
+        tflite.export_tflite(tiny_run, tmp_path / "c", ["float32"], pairs=2, images=files)
+    assert "in float16 throughout, as on a GPU, an edited pixel is" in caplog.text
+    with pytest.raises(UserError, match="--input: 1 images; give two or more"):
+        tflite.export_tflite(tiny_run, tmp_path / "d", ["float32"], images=files[:1])
 
 
 def test_mistakes(litert, tiny_run, tmp_path, written):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from elegant_tf.cli.command import Command
-from elegant_tf.cli.options import add_number, add_path, add_run, add_step, names
+from elegant_tf.cli.options import add_number, add_path, add_run, add_step, files_of, names
 from elegant_tf.cli.tensorflow import prepare_tensorflow, without_noise
 from elegant_tf.paths import check_new_directory
 from elegant_tf.rundir import read_model
@@ -17,6 +17,7 @@ Keras model and how fast it is in LiteRT. Needs LiteRT: pip install 'elegant-tf[
 examples:
   elegant-tf tflite --run runs/demo --out phone
   elegant-tf tflite --run runs/demo --out phone --kinds float16
+  elegant-tf tflite --run portraits --out phone --input aligned
 """
 
 
@@ -28,6 +29,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kinds", type=names, default=kinds, metavar="A,B", help=what)
     add_number(parser, "--image_size", None, "side in pixels (default: the run's)", at_least=1, metavar="S")
     add_step(parser)
+    what = "images or folders of them to compare on, framed as in the run's training (default: drawn faces)"
+    parser.add_argument("--input", nargs="+", metavar="FILE", help=what)
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -38,7 +41,12 @@ def _run(options: argparse.Namespace) -> None:
 
     with without_noise():  # LiteRT says how it computes.
         rows = export_tflite(
-            options.run, options.out, kinds=options.kinds, image_size=options.image_size, step=options.step
+            options.run,
+            options.out,
+            kinds=options.kinds,
+            image_size=options.image_size,
+            step=options.step,
+            images=files_of(options.input) if options.input else None,
         )
     print(to_markdown(rows) + options.out)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import os
 import tempfile
@@ -9,17 +11,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from elegant_tf.config import DataConfig
-from elegant_tf.data.source import Source
 from elegant_tf.errors import UserError
+from elegant_tf.export import mobile_graph
+from elegant_tf.export.gpu_ops import check_gpu_ops
 from elegant_tf.export.savedmodel import describe, load_for_export
 from elegant_tf.files import atomic_directory, write_json, write_text
-from elegant_tf.images import check_image_size, to_float
+from elegant_tf.images import check_image_size, read_image, resize, to_float
 from elegant_tf.model.elegant import Elegant
 from elegant_tf.paths import check_new_directory, local_path
 from elegant_tf.rundir import read_model
@@ -30,6 +34,9 @@ PAIRS = 100
 
 # How far an edited pixel may be from the Keras model's, of 255. Files that are further off are not kept.
 ALLOWED = {"float32": 1.0, "float16": 2.0, "dynamic_int8": float("inf")}
+ALLOWED_ON_GPU = 2.0  # More is told.
+
+_Pairs: TypeAlias = Sequence[tuple[np.ndarray, np.ndarray]]
 
 METADATA_NAME = "elegant_tf"
 _THREADS = (1, 2, 4)
@@ -41,18 +48,19 @@ class Comparison:
     """A file against the Keras model, on the pixels of edited images.
 
     Attributes:
-        kind: of `KINDS`.
+        kind: of `KINDS`; or `gpu`, which is no file: the same graph with weights, images and all results between in
+            float16, as GPUs compute, emulated on the CPU.
         max_difference, mean_difference: absolute, of 255.
         psnr: in dB.
-        megabytes: the file's size in 1e6 bytes.
-        milliseconds: median time of a swap by number of threads.
+        megabytes: the file's size in 1e6 bytes; None without a file.
+        milliseconds: median time of a swap by number of threads; empty without a file.
     """
 
     kind: str
     max_difference: float
     mean_difference: float
     psnr: float
-    megabytes: float
+    megabytes: float | None
     milliseconds: dict[int, float]
 
 
@@ -63,12 +71,14 @@ def export_tflite(
     image_size: int | None = None,
     step: int | None = None,
     pairs: int = PAIRS,
+    images: Sequence[str | os.PathLike[str]] | None = None,
 ) -> list[Comparison]:
     """Writes `elegant_KIND.tflite` for each kind to a new folder, with `report.json` and `report.md` beside them.
 
     Each file has the signatures `swap` (`image`, `exemplar` `[1, S, S, 3]` in [-1, 1], `weights` `[1, n]` → `edited`),
     `encode` (`image` → `code`) and `edit_with_code` (`image`, `code`, `weights` → `edited`). Its metadata hold
     `savedmodel.describe` in JSON under the name `elegant_tf`. As in the SavedModel, `weights` are edit coefficients.
+    All consist of operations that LiteRT's GPU delegate takes (`gpu_ops`), and leave flip test-time augmentation out.
 
     Args:
         run_dir: a run directory, packed or not.
@@ -76,11 +86,13 @@ def export_tflite(
         kinds: of `KINDS`.
         image_size: S; None: the run's.
         step: which checkpoint; None: the newest.
-        pairs: number of pairs of drawn faces to compare on.
+        pairs: number of pairs of images to compare on.
+        images: image files to take the pairs from, in order, framed as those that the run was trained on; fewer than
+            two for each pair are used again; None: drawn faces, which are right for a run that learned from them.
 
     Raises:
-        UserError: LiteRT is missing, a kind is unknown, there is no such run, the folder exists, or a file is further
-            from the Keras model than `ALLOWED`. Nothing is written then.
+        UserError: LiteRT is missing, a kind is unknown, there is no such run, the folder exists, a file has an
+            operation that GPUs do not take, or is further from the Keras model than `ALLOWED`. Nothing is written then.
     """
     interpreter = _load_litert()
     kinds = tuple(dict.fromkeys(kinds))
@@ -92,9 +104,10 @@ def export_tflite(
     size = model.image_size if image_size is None else image_size
     check_image_size(size, 2**model.depth)
     generator, step = load_for_export(run_dir, step, "float32")
+    generator.flip_tta = False  # an edit would take twice as long
     described = describe(run_dir, size, step)
     with atomic_directory(out) as folder:
-        return _write(generator, size, described, kinds, folder, interpreter, pairs)
+        return _write(generator, size, described, kinds, folder, interpreter, _pairs(size, pairs, images))
 
 
 def to_markdown(rows: Sequence[Comparison]) -> str:
@@ -103,9 +116,11 @@ def to_markdown(rows: Sequence[Comparison]) -> str:
     head = ["file", "max difference / 255", "mean", "PSNR, dB", "MB", *(f"ms, threads: {count}" for count in threads)]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
-        cells = [f"{row.max_difference:.3f}", f"{row.mean_difference:.4f}", f"{row.psnr:.1f}", f"{row.megabytes:.2f}"]
-        cells += [f"{row.milliseconds[count]:.1f}" for count in threads]
-        lines.append("| " + " | ".join([f"elegant_{row.kind}.tflite", *cells]) + " |")
+        cells = [f"{row.max_difference:.3f}", f"{row.mean_difference:.4f}", f"{row.psnr:.1f}"]
+        cells += ["" if row.megabytes is None else f"{row.megabytes:.2f}"]
+        cells += [f"{row.milliseconds[count]:.1f}" if row.milliseconds else "" for count in threads]
+        name = "float16 throughout, as on a GPU" if row.kind == "gpu" else f"elegant_{row.kind}.tflite"
+        lines.append("| " + " | ".join([name, *cells]) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -140,7 +155,7 @@ def _write(
     kinds: Sequence[str],
     folder: Path,
     interpreter: Callable[..., Any],
-    pairs: int,
+    pairs: _Pairs,
 ) -> list[Comparison]:
     functions = _functions(generator, size)
     files = {kind: folder / f"elegant_{kind}.tflite" for kind in kinds}
@@ -149,10 +164,12 @@ def _write(
         module.generator_variables = [variable.value for variable in generator.weights]
         tf.saved_model.save(module, saved, signatures=functions)
         for kind, path in files.items():
-            path.write_bytes(_with_metadata(_convert(saved, kind, list(functions)), described))
-    rows = _compare(files, functions["swap"], interpreter, size, len(generator.attributes), pairs)
+            path.write_bytes(_finish(_convert(saved, kind, list(functions)), path.name, described))
+    rows = _compare(files, generator, interpreter, pairs)
     for row in rows:
-        if not row.max_difference <= ALLOWED[row.kind]:
+        if row.kind == "gpu":
+            _tell_of_gpu(row)
+        elif not row.max_difference <= ALLOWED[row.kind]:
             raise UserError(
                 f"{row.kind}: an edited pixel is {row.max_difference:.2f} of 255 from the Keras model's, "
                 f"more than {ALLOWED[row.kind]:g}; nothing is kept"
@@ -162,6 +179,16 @@ def _write(
     return rows
 
 
+def _tell_of_gpu(row: Comparison) -> None:
+    if not row.max_difference <= ALLOWED_ON_GPU:
+        logging.warning(
+            "in float16 throughout, as on a GPU, an edited pixel is %.2f of 255 from the Keras model's, more than %g; "
+            "--input compares on images like those of the training",
+            row.max_difference,
+            ALLOWED_ON_GPU,
+        )
+
+
 def _functions(generator: Elegant, size: int) -> dict[str, tf.types.experimental.GenericFunction]:
     image = tf.TensorSpec([1, size, size, 3], name="image")
     exemplar = tf.TensorSpec([1, size, size, 3], name="exemplar")
@@ -169,14 +196,13 @@ def _functions(generator: Elegant, size: int) -> dict[str, tf.types.experimental
     weights = tf.TensorSpec([1, len(generator.attributes)], name="weights")
 
     def encode(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"code": generator.encode(image)[0]}
+        return {"code": mobile_graph.encode(generator, image)[0]}
 
     def edit_with_code(image: tf.Tensor, code: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
-        own, skips = generator.encode(image)
-        return {"edited": generator.edit_encoded(image, own, skips, code[:, None], weights[:, None])[0]}
+        return {"edited": mobile_graph.edit_with_code(generator, image, code, weights)}
 
     def swap(image: tf.Tensor, exemplar: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
-        return edit_with_code(image, encode(exemplar)["code"], weights)
+        return {"edited": mobile_graph.swap(generator, image, exemplar, weights)}
 
     specs = {
         "swap": (swap, [image, exemplar, weights]),
@@ -198,9 +224,11 @@ def _convert(saved_model: str, kind: str, signatures: Sequence[str]) -> bytes:
     return converter.convert()
 
 
-def _with_metadata(data: bytes, described: dict[str, Any]) -> bytes:
+def _finish(data: bytes, name: str, described: dict[str, Any]) -> bytes:
+    """A file's data with metadata, after a look at its operations."""
     utils, schema = _flatbuffers()
     model = utils.read_model_from_bytearray(bytearray(data))
+    check_gpu_ops(model, name)
     buffer, entry = schema.BufferT(), schema.MetadataT()
     buffer.data = np.frombuffer(json.dumps(described).encode(), np.uint8)
     entry.name, entry.buffer = METADATA_NAME, len(model.buffers)
@@ -211,41 +239,73 @@ def _with_metadata(data: bytes, described: dict[str, Any]) -> bytes:
 
 def _compare(
     files: Mapping[str, Path],
-    swap: Callable[..., dict[str, tf.Tensor]],
+    generator: Elegant,
     interpreter: Callable[..., Any],
-    size: int,
-    attributes: int,
-    pairs: int,
+    pairs: _Pairs,
 ) -> list[Comparison]:
-    """Compares every kind's swaps with the Keras model's, on drawn faces of the test split."""
-    faces = open_source(DataConfig(faces_count=max(2 * pairs, 16)), ("Smiling",), size, split="test")
+    """Compares every kind's swaps, and those in float16, with the Keras model's."""
+    attributes = len(generator.attributes)
+    keras_edit = tf.function(_keras_swap(generator), autograph=False)
     swaps = {kind: _load_swap(interpreter, path, threads=2) for kind, path in files.items()}
-    errors: dict[str, list[tuple[float, float, float]]] = {kind: [] for kind in files}
-    for index in range(pairs):
-        inputs = _inputs(faces, attributes, index)
-        expected = swap(**{name: tf.constant(value) for name, value in inputs.items()})["edited"].numpy()
+    swaps["gpu"] = _in_float16(generator)
+    errors: dict[str, list[tuple[float, float, float]]] = {kind: [] for kind in swaps}
+    for index, pair in enumerate(pairs):
+        inputs = _inputs(pair, attributes, index)
+        expected = keras_edit(**{name: tf.constant(value) for name, value in inputs.items()}).numpy()
         for kind, run in swaps.items():
             error = np.abs(run(**inputs)["edited"] - expected).astype(np.float64) * 127.5
             errors[kind].append((error.max(), error.mean(), np.square(error).mean()))
-    inputs = _inputs(faces, attributes, 0)
-    rows = []
-    for kind, path in files.items():
-        largest, mean, squared = np.transpose(errors[kind])
-        row = Comparison(
-            kind=kind,
-            max_difference=float(largest.max()),
-            mean_difference=float(mean.mean()),
-            psnr=float(10 * np.log10(255**2 / max(squared.mean(), 1e-12))),
-            megabytes=path.stat().st_size / 1e6,
-            milliseconds={count: _milliseconds(_load_swap(interpreter, path, count), inputs) for count in _threads()},
-        )
-        rows.append(row)
-    return rows
+    return [_row(kind, errors[kind], files.get(kind), interpreter, inputs) for kind in swaps]
 
 
-def _inputs(faces: Source, attributes: int, index: int) -> dict[str, np.ndarray]:
-    """The inputs of a swap for pair `index`; each pair moves the next of the attributes."""
-    image, exemplar = (to_float(faces.load(2 * index + other))[None] for other in range(2))
+def _keras_swap(generator: Elegant) -> Callable[..., tf.Tensor]:
+    return lambda image, exemplar, weights: generator(image, exemplar[:, None], weights[:, None])
+
+
+def _in_float16(generator: Elegant) -> Callable[..., dict[str, np.ndarray]]:
+    """`swap` with every result in float16."""
+    swap = tf.function(functools.partial(mobile_graph.swap, generator), autograph=False)
+
+    def run(image: np.ndarray, exemplar: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+        half = (tf.constant(value, tf.float16) for value in (image, exemplar, weights))
+        return {"edited": swap(*half).numpy().astype(np.float32)}
+
+    return run
+
+
+def _row(
+    kind: str,
+    errors: Sequence[tuple[float, float, float]],
+    path: Path | None,
+    interpreter: Callable[..., Any],
+    inputs: Mapping[str, np.ndarray],
+) -> Comparison:
+    largest, mean, squared = np.transpose(errors)
+    return Comparison(
+        kind=kind,
+        max_difference=float(largest.max()),
+        mean_difference=float(mean.mean()),
+        psnr=float(10 * np.log10(255**2 / max(squared.mean(), 1e-12))),
+        megabytes=path.stat().st_size / 1e6 if path else None,
+        milliseconds={count: _milliseconds(_load_swap(interpreter, path, count), inputs) for count in _threads()}
+        if path
+        else {},
+    )
+
+
+def _pairs(size: int, count: int, images: Sequence[str | os.PathLike[str]] | None) -> _Pairs:
+    if images is None:
+        faces = open_source(DataConfig(faces_count=max(2 * count, 16)), ("Smiling",), size, split="test")
+        return [(faces.load(2 * index), faces.load(2 * index + 1)) for index in range(count)]
+    if len(images) < 2:
+        raise UserError(f"--input: {len(images)} images; give two or more to compare on")
+    files = itertools.islice(itertools.cycle(map(Path, images)), 2 * count)
+    return [(resize(read_image(a), size), resize(read_image(b), size)) for a, b in zip(files, files, strict=True)]
+
+
+def _inputs(pair: tuple[np.ndarray, np.ndarray], attributes: int, index: int) -> dict[str, np.ndarray]:
+    """The inputs of a swap for pair `index`, uint8 `[S, S, 3]` each; each pair moves the next of the attributes."""
+    image, exemplar = (to_float(one)[None] for one in pair)
     return {
         "image": image,
         "exemplar": exemplar,
