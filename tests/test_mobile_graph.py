@@ -46,7 +46,7 @@ def test_the_normalization_neither_over_nor_underflows_in_float16(generator, siz
     """Squares of 3,000 are beyond float16, and so are those of 0.001, below it; norms of both are not."""
     layer = generator.encoder.normalizations[0]
     x = np.random.default_rng(0).normal(0, size, (1, 2, 2, 512))
-    found = mobile_graph._normalize(tf.constant(x, tf.float16), layer).numpy()
+    found = mobile_graph.normalize(tf.constant(x, tf.float16), layer).numpy()
     expected = x / np.linalg.norm(x, axis=-1, keepdims=True) * layer.alpha.numpy() + layer.beta.numpy()
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found, expected, atol=5e-3)

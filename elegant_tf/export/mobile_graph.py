@@ -22,7 +22,7 @@ def encode(generator: Elegant, image: tf.Tensor) -> tuple[tf.Tensor, list[tf.Ten
     x, outputs = image, []
     encoder = generator.encoder
     for down, normalization in zip(encoder.downs, encoder.normalizations, strict=True):
-        x = tf.nn.leaky_relu(_normalize(_down(x, down), normalization), LEAK)
+        x = tf.nn.leaky_relu(normalize(_down(x, down), normalization), LEAK)
         outputs.append(x)
     return outputs[-1], outputs[:-1]
 
@@ -34,13 +34,21 @@ def edit_with_code(generator: Elegant, image: tf.Tensor, code: tf.Tensor, coeffi
     first, *ups = decoder.ups
     x = _up(tf.concat([_exchange(own, code, coefficients), own], axis=-1), first)
     for up, normalization, skip in zip(ups, decoder.normalizations, reversed(skips), strict=True):
-        x = _up(tf.nn.relu(_normalize(x, normalization)) + skip, up)
+        x = _up(tf.nn.relu(normalize(x, normalization)) + skip, up)
     return apply_residual(image, 2.0 * tf.tanh(x))
 
 
 def swap(generator: Elegant, image: tf.Tensor, exemplar: tf.Tensor, coefficients: tf.Tensor) -> tf.Tensor:
     """The edited image `[1, S, S, 3]`, by an exemplar `[1, S, S, 3]` and coefficients `[1, n]`."""
     return edit_with_code(generator, image, encode(generator, exemplar)[0], coefficients)
+
+
+def normalize(x: tf.Tensor, layer: Normalization) -> tf.Tensor:
+    """The layer's result, with channels divided by the largest first: then their squares sum to between 1 and C."""
+    alpha, beta = (tf.cast(value, x.dtype) for value in (layer.alpha, layer.beta))
+    scaled = x / tf.maximum(tf.reduce_max(tf.abs(x), axis=-1, keepdims=True), tf.constant(FLOOR, x.dtype))
+    squares = tf.reduce_sum(scaled * scaled, axis=-1, keepdims=True)
+    return scaled * tf.math.rsqrt(tf.maximum(squares, tf.constant(FLOOR, x.dtype))) * alpha + beta
 
 
 def _exchange(code: tf.Tensor, exemplar: tf.Tensor, coefficients: tf.Tensor) -> tf.Tensor:
@@ -62,11 +70,3 @@ def _up(x: tf.Tensor, layer: Upsample) -> tf.Tensor:
     kernel, bias = (tf.cast(value, x.dtype) for value in (layer.convolution.kernel, layer.convolution.bias))
     shape = [1, 2 * height + 1, 2 * width + 1, layer.filters]
     return tf.nn.conv2d_transpose(x, kernel, shape, 2, "VALID")[:, 1:, 1:] + bias
-
-
-def _normalize(x: tf.Tensor, layer: Normalization) -> tf.Tensor:
-    """The layer, with channels divided by the largest first: then their squares sum to between 1 and C."""
-    alpha, beta = (tf.cast(value, x.dtype) for value in (layer.alpha, layer.beta))
-    scaled = x / tf.maximum(tf.reduce_max(tf.abs(x), axis=-1, keepdims=True), tf.constant(FLOOR, x.dtype))
-    squares = tf.reduce_sum(scaled * scaled, axis=-1, keepdims=True)
-    return scaled * tf.math.rsqrt(tf.maximum(squares, tf.constant(FLOOR, x.dtype))) * alpha + beta
