@@ -245,14 +245,19 @@ class Editor:
             Exemplar(code, name, self.model, tuple(label for label, has in labels.items() if has[place]), image)
             for place, (code, name, image) in enumerate(zip(codes, names, shown, strict=True))
         ]
+        return self.collect(exemplars, tuple(labels))
+
+    def collect(self, exemplars: Sequence[Exemplar], labelled: Sequence[str] = ()) -> Catalogue:
+        """A catalogue of exemplars that this editor encoded; `labelled`: the attributes that they say they have."""
+        channels = exemplars[0].code.shape[-1] if exemplars else 0
         return Catalogue(
             tuple(exemplars),
             model=self.model,
             step=self.step,
             image_size=self.image_size,
             attributes=self.attributes,
-            block_bounds=tuple(block_bounds(codes.shape[-1], len(self.attributes)).tolist()),
-            labelled=tuple(labels),
+            block_bounds=tuple(block_bounds(channels, len(self.attributes)).tolist()),
+            labelled=tuple(labelled),
         )
 
     def _edit_each(self, images: Sequence[_Item], exemplars: Sequence[_Item], coefficients: np.ndarray) -> np.ndarray:

@@ -22,7 +22,6 @@ from portraits import add_photo_options, read_photos
 
 from elegant_tf.catalogue import Catalogue, Exemplar
 from elegant_tf.editor import THUMBNAIL_SIZE, Editor
-from elegant_tf.model.latent import block_bounds
 from elegant_tf.synthetic import make_face
 from elegant_tf.synthetic.dressing import WEARABLE, DressedPhoto
 from elegant_tf.synthetic.photo_base import PhotoBase
@@ -86,16 +85,7 @@ def make_exemplar(editor: Editor, name: str, style: Style, photos: Sequence[Phot
 
 
 def make_catalogue(editor: Editor, photos: Sequence[PhotoBase]) -> Catalogue:
-    exemplars = [make_exemplar(editor, name, style, photos) for name, style in STYLES.items()]
-    return Catalogue(
-        tuple(exemplars),
-        model=editor.model,
-        step=editor.step,
-        image_size=editor.image_size,
-        attributes=editor.attributes,
-        block_bounds=tuple(block_bounds(exemplars[0].code.shape[-1], len(editor.attributes)).tolist()),
-        labelled=WEARABLE,
-    )
+    return editor.collect([make_exemplar(editor, name, style, photos) for name, style in STYLES.items()], WEARABLE)
 
 
 def main() -> None:

@@ -40,10 +40,13 @@ def training_quickly() -> Iterator[None]:
     """
     import tensorflow as tf
 
+    before = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)
-    with as_on_a_gpu():
-        yield
-    tf.config.run_functions_eagerly(False)
+    try:
+        with as_on_a_gpu():
+            yield
+    finally:
+        tf.config.run_functions_eagerly(before)
 
 
 @pytest.fixture(scope="module")

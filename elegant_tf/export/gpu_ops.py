@@ -37,6 +37,7 @@ def check_gpu_ops(model: Any, name: str) -> None:
 
 
 def _faults(model: Any) -> Iterator[str]:
+    # A private part of TensorFlow: no public package reads TFLite files on Python 3.11.
     from tensorflow.lite.python import schema_py_generated as schema
 
     names = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}

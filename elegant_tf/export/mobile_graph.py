@@ -1,6 +1,7 @@
 """The generator in operations that phones' GPUs take: one exemplar, at most four dimensions, sums that fit in float16.
 
-It computes what `Elegant.edit` does, without flip test-time augmentation.
+It computes what `Elegant.edit` does, without flip test-time augmentation. Where all channels of a layer are less than
+`FLOOR`, its normalization gives less than a unit vector.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ PAIRS = 100
 
 # How far an edited pixel may be from the Keras model's, of 255. Files that are further off are not kept.
 ALLOWED = {"float32": 1.0, "float16": 2.0, "dynamic_int8": float("inf")}
-ALLOWED_ON_GPU = 2.0  # More is told.
+ALLOWED_ON_GPU = 2.0  # More is a warning, since the file is right on a CPU.
 
 _Pairs: TypeAlias = Sequence[tuple[np.ndarray, np.ndarray]]
 
