@@ -251,3 +251,10 @@ def test_the_catalogue_of_another_model_is_refused(options, file):
     given.run = "faces"
     with pytest.raises(UserError, match="holds codes of another model"):
         find_exemplars(given, SIZE)
+
+
+def test_the_catalogue_of_a_shipped_model_is_listed_by_the_models_name(capsys):
+    assert main(["catalogue", "--list", "portraits"]) == 0
+    assert "aviator" in capsys.readouterr().out
+    assert main(["catalogue", "--list", "faces"]) == 2
+    assert "faces: is a run without a catalogue of exemplars" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from elegant_tf.catalogue import Catalogue, check_catalogue_output, names_of, read_catalogue
+from elegant_tf.catalogue import Catalogue, check_catalogue_output, find_catalogue, names_of, read_catalogue
 from elegant_tf.cli.command import Command
 from elegant_tf.cli.options import RUN_FLAGS, add_number, add_path, files_of
 from elegant_tf.cli.tensorflow import prepare_tensorflow
@@ -70,7 +70,7 @@ def _run(options: argparse.Namespace) -> None:
         raise UserError("--list only prints a catalogue: leave --run and --input out, or give --out instead")
     if options.sheet:
         check_output(options.sheet, options.overwrite)
-    catalogue = read_catalogue(options.list) if options.list else _make(options)
+    catalogue = read_catalogue(find_catalogue(options.list) or options.list) if options.list else _make(options)
     if options.list:
         _print(catalogue)
     else:
