@@ -17,6 +17,14 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("project", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")
 
+# The files whose tests take longest: begun last, they would leave the other processor idle at the end.
+LONGEST = ("resume", "goldens", "torch_runs", "runs", "update", "evaluate", "savedmodel", "recipes", "trainer", "upgrade")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
 
 @pytest.fixture(autouse=True)
 def environment():
