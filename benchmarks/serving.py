@@ -324,7 +324,7 @@ def litert(folder: Path, size: int, arguments: argparse.Namespace) -> int:
     from elegant_tf.export.tflite import export_tflite
 
     path, _ = served_model.make_export(folder, size, arguments.width)
-    export_tflite(folder / "run", folder / "phone", ["float32"], pairs=2)
+    export_tflite(folder / "run", folder / "phone", ["float32"])
     signatures = served_model.load(path)
     inputs = served_model.request("edit", served_model.face_files(1, size), size, signatures)
     runner = Interpreter(str(folder / "phone" / "elegant_float32.tflite"), num_threads=2).get_signature_runner("swap")

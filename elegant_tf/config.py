@@ -302,7 +302,11 @@ class Config:
         Raises:
             UserError: the text is no JSON object, is of a newer version, or names an option that does not exist.
         """
-        groups = read_groups(text)
+        return cls.from_groups(read_groups(text))
+
+    @classmethod
+    def from_groups(cls, groups: Mapping[str, Mapping[str, Any]]) -> Config:
+        """Of groups of plain values, as `read_groups` gives them. Raises UserError as `from_json` does."""
         return cls(**{name: group_of(name, values) for name, values in groups.items()})
 
 

@@ -38,6 +38,7 @@ FLOORS = [
     "upgrade",
     "coefficients",
     "photo_files",
+    "scoring",
     "images",
     "xmp",
     "files",
@@ -71,6 +72,8 @@ WITHOUT_TENSORFLOW = [
     "data.attributes",
     "evaluation.bootstrap",
     "evaluation.distances",
+    "scoring",
+    "export.litert",
 ]
 
 # Modules whose tests are another's: name to test file and reason.
@@ -88,6 +91,12 @@ TESTED_ELSEWHERE = {
     "evaluation.classifier_training": ("test_classifier", "the classifier that it trains"),
     "evaluation.edits": ("test_metrics", "what is edited"),
     "evaluation.face_describer": ("test_identity", "one of the descriptions of people"),
+    "scoring": ("test_scores", "the sums that scores consist of"),
+    "export.litert": ("test_tflite", "reads and runs the files"),
+    "export.written": ("test_tflite", "the files and SavedModels as editors"),
+    "export.footprint": ("test_tflite", "the cost of the files"),
+    "export.int8": ("test_tflite", "one kind of the files"),
+    "evaluation.metrics.cost": ("test_tflite", "the cost of the files, in a report"),
     "evaluation.monitor": ("test_evaluate", "the curves that a report draws"),
 }
 

@@ -9,7 +9,7 @@ import commands
 import pytest
 
 from elegant_tf.cli.main import main
-from elegant_tf.export.savedmodel import METADATA_FILE
+from elegant_tf.export.written import METADATA_FILE
 
 
 def metadata(version):

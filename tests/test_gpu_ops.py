@@ -3,11 +3,13 @@ from __future__ import annotations
 import pytest
 import tensorflow as tf
 import tiny
-from tensorflow.lite.tools import flatbuffer_utils
 
 from elegant_tf.errors import UserError
 from elegant_tf.export.gpu_ops import check_gpu_ops
+from elegant_tf.export.litert import parse_model
 from elegant_tf.training.build import make_learner
+
+pytest.importorskip("ai_edge_litert")
 
 IMAGE = tf.TensorSpec([1, 32, 32, 3])
 
@@ -16,7 +18,7 @@ def convert(function, *specs):
     """A function as a TFLite model."""
     concrete = tf.function(function, autograph=False).get_concrete_function(*specs)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
-    return flatbuffer_utils.read_model_from_bytearray(bytearray(converter.convert()))
+    return parse_model(converter.convert())
 
 
 def test_the_keras_model_is_refused_naming_operations_and_layers():

@@ -1,3 +1,5 @@
+"""TFLite files: what is written, what it costs, and what stands in them."""
+
 from __future__ import annotations
 
 import json
@@ -10,12 +12,20 @@ import pytest
 from elegant_tf.cli.main import main
 from elegant_tf.editor import Editor
 from elegant_tf.errors import UserError
+from elegant_tf.evaluation import evaluate as evaluation
+from elegant_tf.evaluation.metrics.cost import Cost
+from elegant_tf.evaluation.metrics.scores import Scores
 from elegant_tf.export import tflite
-from elegant_tf.images import to_float, to_uint8, write_image
-from elegant_tf.rundir import read_model
+from elegant_tf.export.examples import drawn_examples
+from elegant_tf.export.footprint import THREADS
+from elegant_tf.export.litert import parse_model
+from elegant_tf.export.written import SavedModel, TFLiteModel, open_model
+from elegant_tf.images import to_float, to_uint8
+from elegant_tf.rundir import read_config, read_model
 from elegant_tf.synthetic import make_face
 
 SIZE = 32
+INT8, FLOAT32 = 9, 0  # of `TensorType` in TFLite's schema
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +34,15 @@ def litert():
 
 
 @pytest.fixture(scope="module")
-def written(litert, tiny_run, tmp_path_factory):
+def examples():
+    return drawn_examples(attributes=3, size=SIZE, pairs=6)
+
+
+@pytest.fixture(scope="module")
+def written(litert, tiny_run, examples, tmp_path_factory):
+    pytest.importorskip("litert_quantizer")
     out = tmp_path_factory.mktemp("phone") / "files"
-    return out, tflite.export_tflite(tiny_run, out, pairs=12)
+    return out, tflite.export_tflite(tiny_run, out, load_examples=lambda: examples)
 
 
 def faces():
@@ -35,10 +51,17 @@ def faces():
     return drawn, [to_float(face)[None] for face in drawn]
 
 
-def test_without_litert_it_names_the_package_to_install(tiny_run, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
-    with pytest.raises(UserError, match=r"pip install 'elegant-tf\[tflite\]'"):
-        tflite.export_tflite(tiny_run, tmp_path / "out")
+@pytest.mark.parametrize(
+    ("module", "kinds", "text"),
+    [
+        ("ai_edge_litert.interpreter", ["float32"], r"TFLite files run in LiteRT: pip install 'elegant-tf\[tflite\]'"),
+        ("litert_quantizer.quantizer", ["int8"], r"int8 files need LiteRT's quantizer: pip install"),
+    ],
+)
+def test_without_a_package_it_is_named(tiny_run, tmp_path, monkeypatch, module, kinds, text):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UserError, match=text):
+        tflite.export_tflite(tiny_run, tmp_path / "out", kinds)
     assert not list(tmp_path.iterdir())
 
 
@@ -58,10 +81,26 @@ def test_files_and_report(written):
     for row in rows[:-1]:
         assert row.megabytes == pytest.approx((out / f"elegant_{row.kind}.tflite").stat().st_size / 1e6)
         assert row.milliseconds[1] > 0
+        assert 0 < row.peak_megabytes < 100
+        assert abs(row.realised) <= tflite.LOST
+        assert row.leak <= tflite.LEAKED
 
 
-@pytest.mark.parametrize("kind", ["float32", "float16"])
-def test_a_file_edits_as_the_editor(written, litert, tiny_run, kind):
+def test_convolutions_of_an_int8_file_are_int8(written):
+    out, _ = written
+    graphs = parse_model((out / "elegant_int8.tflite").read_bytes()).subgraphs
+    assert len(graphs) == 3
+    for graph in graphs:
+        types = {len(tensor.shape): set() for tensor in graph.tensors if tensor.shape is not None}
+        for tensor in graph.tensors:
+            if tensor.shape is not None:
+                types[len(tensor.shape)].add(tensor.type)
+        assert INT8 in types[4]
+        assert {graph.tensors[index].type for index in (*graph.inputs, *graph.outputs)} == {FLOAT32}
+
+
+@pytest.mark.parametrize(("kind", "allowed"), [("float32", 1), ("float16", 3), ("int8", 24)])
+def test_a_file_edits_as_the_editor(written, litert, tiny_run, kind, allowed):
     out, _ = written
     interpreter = litert.Interpreter(model_path=str(out / f"elegant_{kind}.tflite"))
     assert set(interpreter.get_signature_list()) == {"swap", "encode", "edit_with_code"}
@@ -69,15 +108,14 @@ def test_a_file_edits_as_the_editor(written, litert, tiny_run, kind):
     weights = np.array([[0, 1, 0.5]], np.float32)
     swapped = interpreter.get_signature_runner("swap")(image=image, exemplar=exemplar, weights=weights)["edited"]
     expected = Editor.load(tiny_run).swap(*drawn, ["Bangs", "Smiling"], [1, 0.5]).astype(int)
-    allowed = 1 if kind == "float32" else 3
     assert np.abs(to_uint8(swapped)[0] - expected).max() <= allowed
     code = interpreter.get_signature_runner("encode")(image=exemplar)["code"]
     edit = interpreter.get_signature_runner("edit_with_code")
-    np.testing.assert_allclose(edit(image=image, code=code, weights=weights)["edited"], swapped, atol=1e-2)
+    np.testing.assert_allclose(edit(image=image, code=code, weights=weights)["edited"], swapped, atol=allowed / 100)
 
 
-def test_flip_tta_is_left_out(litert, tiny_run, flipping_run, tmp_path):
-    tflite.export_tflite(flipping_run, tmp_path / "out", ["float32"], pairs=2)
+def test_flip_tta_is_left_out(litert, tiny_run, flipping_run, examples, tmp_path):
+    tflite.export_tflite(flipping_run, tmp_path / "out", ["float32"], load_examples=lambda: examples)
     interpreter = litert.Interpreter(model_path=str(tmp_path / "out" / "elegant_float32.tflite"))
     drawn, (image, exemplar) = faces()
     swap = interpreter.get_signature_runner("swap")
@@ -94,27 +132,29 @@ def test_metadata_travels_in_the_file(written, tiny_run):
         assert (found["image_size"], found["value_range"], found["step"]) == (SIZE, [-1.0, 1.0], 4)
 
 
-def test_a_file_too_far_off_leaves_nothing(litert, tiny_run, tmp_path, monkeypatch):
-    monkeypatch.setitem(tflite.ALLOWED, "float16", 0.0)
-    with pytest.raises(UserError, match=r"float16: an edited pixel is .* of 255 from the Keras model's, more than 0"):
-        tflite.export_tflite(tiny_run, tmp_path / "out", ["float16"], pairs=2)
+@pytest.mark.parametrize(
+    ("kind", "bound", "value", "text"),
+    [
+        ("float16", "PIXELS", {"float16": 0.0}, r"float16: an edited pixel is .* from the Keras model's, more than 0"),
+        ("int8", "LEAKED", -9.0, r"int8: compared with the Keras model, the realised change is .* allowed are"),
+    ],
+)
+def test_a_file_too_far_off_leaves_nothing(tiny_run, examples, tmp_path, monkeypatch, caplog, kind, bound, value, text):
+    monkeypatch.setattr(tflite, bound, value)
+    with pytest.raises(UserError, match=text):
+        tflite.export_tflite(tiny_run, tmp_path / "out", [kind], load_examples=lambda: examples)
     assert not list(tmp_path.iterdir())
-
-
-def test_images_of_ones_own_and_a_loss_on_gpus_that_is_told(litert, tiny_run, tmp_path, monkeypatch, caplog):
-    files = [tmp_path / f"{index}.png" for index in range(3)]
-    for index, file in enumerate(files):
-        write_image(file, np.random.default_rng(index).integers(0, 256, (40, 40, 3), dtype=np.uint8))
     with caplog.at_level(logging.WARNING, "absl"):
-        rows = tflite.export_tflite(tiny_run, tmp_path / "a", ["float32"], pairs=2, images=files)
-        assert not caplog.text
-        drawn = tflite.export_tflite(tiny_run, tmp_path / "b", ["float32"], pairs=2)
-        assert [row.mean_difference for row in rows] != [row.mean_difference for row in drawn]
-        monkeypatch.setattr(tflite, "ALLOWED_ON_GPU", 0.0)
-        tflite.export_tflite(tiny_run, tmp_path / "c", ["float32"], pairs=2, images=files)
+        tflite.export_tflite(tiny_run, tmp_path / "out", [kind], load_examples=lambda: examples, gate=False)
+    assert (tmp_path / "out" / f"elegant_{kind}.tflite").is_file()
+    assert f"{kind}: " in caplog.text
+
+
+def test_a_loss_on_gpus_is_told(litert, tiny_run, examples, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(tflite, "PIXELS_ON_GPU", 0.0)
+    with caplog.at_level(logging.WARNING, "absl"):
+        tflite.export_tflite(tiny_run, tmp_path / "out", ["float32"], load_examples=lambda: examples)
     assert "in float16 throughout, as on a GPU, an edited pixel is" in caplog.text
-    with pytest.raises(UserError, match="--input: 1 images; give two or more"):
-        tflite.export_tflite(tiny_run, tmp_path / "d", ["float32"], images=files[:1])
 
 
 def test_mistakes(litert, tiny_run, tmp_path, written):
@@ -136,3 +176,54 @@ def test_the_command(litert, tiny_run, tmp_path, capsys):
     assert tflite.read_metadata(out / "elegant_float32.tflite")["image_size"] == 64
     assert main(command) == 2
     assert "exists already" in capsys.readouterr().err
+    assert main([*command[:-4], "--out", str(tmp_path / "b"), "--input", "a.png", "--data_dir", "b"]) == 2
+    assert "--input and --data" in capsys.readouterr().err
+
+
+def test_exported_models_are_editors(written, tiny_run, tiny_export, examples):
+    out, _ = written
+    coefficients = np.eye(3)[examples.attribute][:, None]
+    inputs = (examples.inputs, examples.exemplars[:, None], coefficients)
+    expected = Editor.load(tiny_run).edit(*inputs).astype(int)
+    places = {out / "elegant_float32.tflite": TFLiteModel, tiny_export: SavedModel, tiny_export.parent: SavedModel}
+    for place, kind in places.items():
+        model = open_model(place)
+        assert type(model) is kind
+        assert (model.attributes, model.image_size, model.step) == (read_model(tiny_run).attributes, SIZE, 4)
+        assert np.abs(model.edit(*inputs) - expected).max() <= 1
+        assert model.config == read_config(tiny_run)
+        assert 0 < model.megabytes < 10
+
+
+def test_what_is_no_exported_model(litert, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "saved_model.pb").write_bytes(b"")
+    (tmp_path / "a.tflite").write_text("no model")
+    texts = {
+        "empty": "holds no SavedModel",
+        "other": "`elegant-tf export` did not write it",
+        "a.tflite": "is not a TFLite file",
+        "missing.tflite": "cannot be read",
+    }
+    for name, text in texts.items():
+        with pytest.raises(UserError, match=text):
+            open_model(tmp_path / name)
+
+
+def test_a_file_is_evaluated_with_its_cost(written, tmp_path, monkeypatch):
+    out, _ = written
+    monkeypatch.setattr(evaluation, "METRICS", [Scores, Cost])
+    monkeypatch.setattr(evaluation, "LEAST_HELD_OUT", 16)
+    monkeypatch.setattr(evaluation, "HELD_OUT_PER_EDIT", 0)
+    monkeypatch.chdir(tmp_path)
+    command = ["evaluate", "--model", str(out / "elegant_int8.tflite"), "--count", "1"]
+    assert main(command) == 0
+    values = json.loads((tmp_path / "scorecard-elegant_int8" / "scorecard.json").read_text())
+    assert values["settings"]["model"] == str(out / "elegant_int8.tflite")
+    assert len(values["rows"]) == 9
+    assert values["megabytes"] == pytest.approx((out / "elegant_int8.tflite").stat().st_size / 1e6)
+    assert set(values["milliseconds"]) <= {str(count) for count in THREADS}
+    assert main([*command, "--step", "4"]) == 2
+    with pytest.raises(SystemExit):
+        main([*command, "--run", "faces"])

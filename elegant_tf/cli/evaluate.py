@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 
 from elegant_tf.cli.command import Command
-from elegant_tf.cli.options import add_number, add_path, add_run, add_seed, add_step
+from elegant_tf.cli.options import add_number, add_other_data, add_path, add_run, add_seed, add_step
 from elegant_tf.cli.tensorflow import prepare_tensorflow
 from elegant_tf.rundir import read_config
-from elegant_tf.sources import DATA
 
 HELP = """\
 Edits held-out images and measures the results. Prints tables, and writes scorecard.json, .md, .html and .png to the
@@ -23,21 +22,21 @@ examples:
   elegant-tf evaluate --run runs/mine --data_dir faces
   elegant-tf evaluate --run runs/packed --data celeba --data_dir CelebA
   elegant-tf evaluate --run runs/celeba --classifier classifier --inception keras
+  elegant-tf evaluate --model phone/elegant_int8.tflite
 """
 
 MOST = 100_000  # edits to ask for
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    add_run(parser)
-    what = "kind of data to evaluate on, where they are not the run's own: they moved, or the run is packed or imported"
-    parser.add_argument("--data", choices=["faces", *DATA], help=what)
-    what = "their place (default: the run's); a folder that `elegant-tf faces` or `dress` wrote needs no --data"
-    add_path(parser, "--data_dir", metavar="DIR", help=what)
-    add_path(parser, "--labels_file", metavar="FILE", help="table of labels for --data folder")
+    which = parser.add_mutually_exclusive_group(required=True)
+    add_run(which, required=False)
+    what = "instead of --run: a TFLite file, or a folder that `elegant-tf export` wrote, to evaluate as it stands"
+    add_path(which, "--model", metavar="PATH", help=what)
+    add_other_data(parser, "to evaluate on")
     add_number(parser, "--count", 64, "edits per attribute and direction", at_least=1, at_most=MOST)
     add_seed(parser, 0, "seed of the evaluation set; independent of the run's seed, so that runs compare")
-    what = "folder for the report (default: the run directory, or scorecard-NAME for an included model)"
+    what = "folder for the report (default: the run directory, or scorecard-NAME for an included or an exported model)"
     add_path(parser, "--out", metavar="DIR", help=what)
     what = "directory that `elegant-tf train-classifier` wrote (default: classifier in the run directory, if it exists)"
     add_path(parser, "--classifier", metavar="DIR", help=what)
@@ -51,12 +50,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    read_config(options.run)
+    if options.run:
+        read_config(options.run)
     prepare_tensorflow()
     from elegant_tf.evaluation.evaluate import evaluate
 
     report = evaluate(
         options.run,
+        model=options.model,
         data=options.data,
         data_dir=options.data_dir,
         labels_file=options.labels_file,
@@ -72,4 +73,4 @@ def _run(options: argparse.Namespace) -> None:
     print(report)
 
 
-COMMANDS = (Command("evaluate", "measure a run on held-out images", HELP, _add_options, _run),)
+COMMANDS = (Command("evaluate", "measure a run or an exported model on held-out images", HELP, _add_options, _run),)

@@ -7,7 +7,8 @@ import argparse
 from elegant_tf.bounds import LARGEST_VERSION
 from elegant_tf.cli.command import Command
 from elegant_tf.cli.options import add_number, add_path, add_run, add_step, names
-from elegant_tf.cli.tensorflow import prepare_tensorflow, without_noise
+from elegant_tf.cli.tensorflow import prepare_tensorflow
+from elegant_tf.cli.tflite import ALL_KINDS, add_comparison, write_tflite
 from elegant_tf.rundir import read_model
 
 HELP = """\
@@ -34,8 +35,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--encoding", default="png", metavar="FORMAT", help=what)
     what = "number format: float32, or mixed_float16 or mixed_bfloat16 for GPUs (default float32)"
     parser.add_argument("--precision", default="float32", metavar="TYPE", help=what)
-    what = "also write TFLite files, to --out/tflite/VERSION: any of float32, float16, dynamic_int8"
+    what = f"also write TFLite files, to --out/tflite/VERSION: any of {ALL_KINDS.replace(',', ', ')}"
     parser.add_argument("--tflite", type=names, default=[], metavar="A,B", help=what)
+    add_comparison(parser)
     what = "add requests that TF Serving runs before it answers (needs 'elegant-tf[serving]')"
     parser.add_argument("--warmup", action="store_true", help=what)
     parser.add_argument("--nowarmup", dest="warmup", action="store_false", help=argparse.SUPPRESS)
@@ -45,7 +47,6 @@ def _run(options: argparse.Namespace) -> None:
     read_model(options.run)
     prepare_tensorflow()
     from elegant_tf.export.savedmodel import ExportOptions, export_savedmodel
-    from elegant_tf.export.tflite import export_tflite
 
     how = ExportOptions(
         version=options.version,
@@ -59,8 +60,7 @@ def _run(options: argparse.Namespace) -> None:
     print(path)
     if options.tflite:
         out = path.parent / "tflite" / path.name  # TF Serving only looks at directories whose names are numbers.
-        with without_noise():  # LiteRT says how it computes.
-            export_tflite(options.run, out, kinds=options.tflite, image_size=options.image_size, step=options.step)
+        write_tflite(options, out, options.tflite)
         print(out)
 
 

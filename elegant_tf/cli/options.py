@@ -88,10 +88,10 @@ def add_number(
     )
 
 
-def add_run(parser: argparse.ArgumentParser) -> None:
+def add_run(parser: argparse._ActionsContainer, required: bool = True) -> None:
     """Adds --run."""
     what = "run directory, packed or not; or faces, the model that comes with the package"
-    add_path(parser, *RUN_FLAGS, required=True, metavar="DIR", help=what)
+    add_path(parser, *RUN_FLAGS, required=required, metavar="DIR", help=what)
 
 
 def add_step(parser: argparse.ArgumentParser) -> None:
@@ -152,6 +152,17 @@ def add_source(parser: argparse.ArgumentParser, kinds: Sequence[str]) -> None:
     """Adds --data, of these kinds, --data_dir and --labels_file."""
     parser.add_argument("--data", required=True, choices=kinds, help="kind of data in --data_dir")
     add_place(parser, kinds, default="")
+
+
+def add_other_data(parser: argparse.ArgumentParser, purpose: str) -> None:
+    """Adds --data, --data_dir and --labels_file, which replace the run's own; `purpose`: what the data are for."""
+    from elegant_tf.sources import DATA  # loads the drawing of faces, which most commands do not need
+
+    what = f"kind of data {purpose}, where they are not the run's own: they moved, or the run is packed or imported"
+    parser.add_argument("--data", choices=["faces", *DATA], help=what)
+    what = "their place (default: the run's); a folder that `elegant-tf faces` or `dress` wrote needs no --data"
+    add_path(parser, "--data_dir", metavar="DIR", help=what)
+    add_path(parser, "--labels_file", metavar="FILE", help="table of labels for --data folder")
 
 
 def add_place(parser: argparse.ArgumentParser, kinds: Sequence[str], default: str | None) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from elegant_tf.data.source import Source
-from elegant_tf.editor import Editor
 from elegant_tf.errors import UserError
 
 DIRECTIONS = ("add", "remove", "restyle")
@@ -16,6 +16,21 @@ _LABELS = {"add": (0, 1), "remove": (1, 0), "restyle": (1, 1)}
 
 # The seed of the evaluation set: the same for every run, whatever its own seed, so that runs compare.
 EVALUATION_SEED = 0
+
+
+class Evaluated(Protocol):
+    """What is evaluated: an `Editor`, or an exported model, see `export.written`.
+
+    `attributes`: the n attributes by name; `image_size`: S; `step`: the training step of the weights.
+    """
+
+    attributes: tuple[str, ...]
+    image_size: int
+    step: int
+
+    def edit(self, images: np.ndarray, exemplars: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+        """Edits of images uint8 `[N, S, S, 3]`, by exemplars `[N, 1, S, S, 3]` and coefficients `[N, 1, n]`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -58,7 +73,7 @@ class Edits:
         return Edits(self.attributes, *(column[rows] for column in columns))
 
 
-def edit_all(editor: Editor, edits: Edits) -> np.ndarray:
+def edit_all(editor: Evaluated, edits: Edits) -> np.ndarray:
     """Every input with its attribute from its exemplar, uint8 `[M, S, S, 3]`."""
     return editor.edit(edits.inputs, edits.exemplars[:, None], edits.coefficients)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +20,7 @@ from elegant_tf.errors import UserError
 from elegant_tf.evaluation.classifier import AttributeClassifier
 from elegant_tf.evaluation.counterfactuals import has_counterfactuals, has_index, load_counterfactuals
 from elegant_tf.evaluation.distances import LEAST_IMAGES
-from elegant_tf.evaluation.edits import EVALUATION_SEED, Edits, check_count, edit_all, sample_edits
+from elegant_tf.evaluation.edits import EVALUATION_SEED, Edits, Evaluated, check_count, edit_all, sample_edits
 from elegant_tf.evaluation.face_describer import load_face_describer
 from elegant_tf.evaluation.held_out import ReadableSource
 from elegant_tf.evaluation.inception import Inception
@@ -33,6 +34,7 @@ from elegant_tf.evaluation.report.curves import read_curves
 from elegant_tf.evaluation.report.files import NAME, ReportFiles, write_report
 from elegant_tf.evaluation.report.sheet import draw_sheet
 from elegant_tf.evaluation.report.tables import Table
+from elegant_tf.export.written import open_model
 from elegant_tf.files import check_writable
 from elegant_tf.paths import local_path
 from elegant_tf.rundir import SHIPPED, find_run, read_config
@@ -84,8 +86,9 @@ class Report(ReportFiles):
 
 
 def evaluate(
-    run: str | os.PathLike[str],
+    run: str | os.PathLike[str] | None = None,
     *,
+    model: str | os.PathLike[str] | None = None,
     data: str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     labels_file: str | os.PathLike[str] | None = None,
@@ -98,19 +101,21 @@ def evaluate(
     distance_count: int | None = None,
     seed: int = EVALUATION_SEED,
 ) -> Report:
-    """Edits held-out images with a run, measures every metric that can be measured, and writes the report.
+    """Edits held-out images with a run or an exported model, measures all that can be measured, and writes the report.
 
     Edits of drawn faces are compared with counterfactual targets. On other data the run's test split is edited, and
     metrics that need targets are left out.
 
     Args:
         run: a run directory, packed or not, or the name of a model that comes with the package.
+        model: instead of a run: a TFLite file, or a directory that `elegant-tf export` wrote. Its metadata hold the
+            configuration of the run.
         data, data_dir, labels_file: what to evaluate on, as `DataConfig` has it, in place of the run's own data, which
             may have moved; None: as the run has it. A folder that `elegant-tf faces` or `dress` wrote, alone, gives the
             edits and their targets, whatever kind of data the run has.
         count: edits per attribute and direction.
         out: the directory for `scorecard.json`, `.md`, `.html` and `.png`, which are replaced; None: `run`, or
-            `scorecard-NAME` for a model that comes with the package.
+            `scorecard-NAME` for an exported model and for one that comes with the package.
         classifier: a directory that `elegant-tf train-classifier` wrote; None: `classifier` in the run directory, or
             for drawn faces the one that comes with the package, or none.
         inception: `keras` or a file of InceptionV3's weights, for the distances of the paper's table; empty: none.
@@ -122,8 +127,9 @@ def evaluate(
             on the run's seed, so that runs compare.
 
     Raises:
-        UserError: the run, the checkpoint or the data to evaluate on is missing, more than 1 % of its images cannot be
-            read, or a file cannot be read or written. As far as this can be known, it is raised before the work.
+        UserError: the run, the model, the checkpoint or the data to evaluate on is missing, more than 1 % of its images
+            cannot be read, or a file cannot be read or written. As far as this can be known, it is raised before the
+            work.
     """
     check_count(count)
     Bounds(at_least=0, at_most=LARGEST_SEED).check("seed", seed)
@@ -131,7 +137,7 @@ def evaluate(
         distance_count = INCEPTION_EDITS if inception else DISTANCE_EDITS
     if distance_count < LEAST_IMAGES:
         raise UserError(f"--distance_count={distance_count}: must be {LEAST_IMAGES} or more")
-    run = local_path(run, "run")
+    subject = _subject(run, model, step)
     data_dir, labels_file, out, classifier, face_models = (
         path if path is None else local_path(path, flag)
         for path, flag in (
@@ -142,12 +148,11 @@ def evaluate(
             (face_models, "face_models"),
         )
     )
-    config, targets_dir = _evaluated_on(read_config(run), data, data_dir, labels_file)
-    place = _out(run, out)
+    config, targets_dir = evaluated_on(subject.config, data, data_dir, labels_file)
+    place = subject.out if out is None else Path(out)
     check_writable(place)
-    curves = read_curves(run)
-    editor = Editor.load(run, step=step)
-    judge = _find_classifier(config, run, classifier)
+    editor = subject.load()
+    judge = _find_classifier(config, subject.classifier, classifier)
     has_targets = bool(targets_dir) or has_counterfactuals(config)
     with _naming_the_cure(data):
         source = _held_out(config, count, seed) if judge or inception or not has_targets else None
@@ -175,6 +180,7 @@ def evaluate(
         seed=seed,
     )
     settings = {
+        "model": str(model or ""),
         "evaluated_on": str(targets_dir or config.data.data_dir or config.data.kind),
         "count": count,
         "evaluation_seed": seed,
@@ -184,13 +190,38 @@ def evaluate(
         "face_models": str(face_models or ""),
         **config.flags(),
     }
-    report = _report(context, settings, curves, place)
+    report = _report(context, settings, subject.curves, place)
     if source and source.bad_images.count:
         logging.warning("%s", source.bad_images.report())
     return report
 
 
-def _evaluated_on(
+@dataclass(frozen=True)
+class _Subject:
+    """What is evaluated: its configuration, what loads it, and what comes with it."""
+
+    config: Config
+    load: Callable[[], Evaluated]
+    curves: Sequence[Mapping[str, float]]
+    classifier: Path | None
+    out: Path
+
+
+def _subject(run: str | os.PathLike[str] | None, model: str | os.PathLike[str] | None, step: int | None) -> _Subject:
+    if run is not None and model is None:
+        path = local_path(run, "run")
+        out = Path(f"{NAME}-{path}") if find_run(path).parent == SHIPPED else Path(path)
+        load = functools.partial(Editor.load, path, step=step)
+        return _Subject(read_config(path), load, read_curves(path), find_run(path) / CLASSIFIER_DIR, out)
+    if run is not None or model is None:
+        raise UserError("give --run or --model: one of them")
+    if step is not None:
+        raise UserError(f"--step={step}: an exported model has one step; leave it out with --model")
+    written = open_model(local_path(model, "model"))
+    return _Subject(written.config, lambda: written, [], None, Path(f"{NAME}-{written.path.stem}"))
+
+
+def evaluated_on(
     config: Config, data: str | None, data_dir: str | None, labels_file: str | None
 ) -> tuple[Config, str | None]:
     """The run's configuration with other data in place, and a folder of counterfactual targets that was given alone."""
@@ -222,10 +253,10 @@ def _naming_the_cure(data: str | None) -> Iterator[None]:
 
 
 def _find_classifier(
-    config: Config, run: str | os.PathLike[str], given: str | os.PathLike[str] | None
+    config: Config, own: Path | None, given: str | os.PathLike[str] | None
 ) -> AttributeClassifier | None:
     """The classifier given, the run's own, or the one for drawn faces; None unless it knows the run's attributes."""
-    places = [Path(given)] if given else [find_run(run) / CLASSIFIER_DIR]
+    places = [Path(place) for place in (given, own) if place][:1]
     if not given and config.data.kind == "faces":
         places.append(SHIPPED / "faces" / CLASSIFIER_DIR)
     there = [place for place in places if place.is_dir()]
@@ -238,12 +269,6 @@ def _find_classifier(
     if lacking and given:
         raise UserError(f"--classifier={given}: does not know {', '.join(lacking)}, which the run edits")
     return None if lacking else judge
-
-
-def _out(run: str | os.PathLike[str], out: str | os.PathLike[str] | None) -> Path:
-    if out is not None:
-        return Path(out)
-    return Path(f"{NAME}-{run}") if find_run(run).parent == SHIPPED else Path(run)
 
 
 def _report(context: Context, settings: Mapping[str, Any], curves: Sequence[Mapping[str, float]], out: Path) -> Report:

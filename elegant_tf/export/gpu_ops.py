@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from elegant_tf.errors import UserError
+from elegant_tf.export.litert import op_names
 
 MAX_DIMENSIONS = 4
 
@@ -37,14 +38,10 @@ def check_gpu_ops(model: Any, name: str) -> None:
 
 
 def _faults(model: Any) -> Iterator[str]:
-    # A private part of TensorFlow: no public package reads TFLite files on Python 3.11.
-    from tensorflow.lite.python import schema_py_generated as schema
-
-    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+    names = op_names(model)
     for graph in model.subgraphs:
         for operator in graph.operators:
-            code = model.operatorCodes[operator.opcodeIndex]
-            op = names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+            op = names[operator.opcodeIndex]
             made = graph.tensors[operator.outputs[0]].name.decode()
             if op not in GPU_OPS:
                 yield f"LiteRT's GPU delegate has no {op}, which makes {made}"

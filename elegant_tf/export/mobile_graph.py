@@ -1,7 +1,8 @@
 """The generator in operations that phones' GPUs take: one exemplar, at most four dimensions, sums that fit in float16.
 
 It computes what `Elegant.edit` does, without flip test-time augmentation. Where all channels of a layer are less than
-`FLOOR`, its normalization gives less than a unit vector.
+`FLOOR`, its normalization gives less than a unit vector. Layers have the name scopes `encoder_0` … and `decoder_0` …,
+from the image to the code and back.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ def encode(generator: Elegant, image: tf.Tensor) -> tuple[tf.Tensor, list[tf.Ten
     """The code `[1, h, w, C]` and the skips of an image `[1, S, S, 3]` in [-1, 1], in the image's dtype."""
     x, outputs = image, []
     encoder = generator.encoder
-    for down, normalization in zip(encoder.downs, encoder.normalizations, strict=True):
-        x = tf.nn.leaky_relu(normalize(_down(x, down), normalization), LEAK)
+    for level, (down, normalization) in enumerate(zip(encoder.downs, encoder.normalizations, strict=True)):
+        with tf.name_scope(f"encoder_{level}"):
+            x = tf.nn.leaky_relu(normalize(_down(x, down), normalization), LEAK)
         outputs.append(x)
     return outputs[-1], outputs[:-1]
 
@@ -33,9 +35,12 @@ def edit_with_code(generator: Elegant, image: tf.Tensor, code: tf.Tensor, coeffi
     own, skips = encode(generator, image)
     decoder = generator.decoder
     first, *ups = decoder.ups
-    x = _up(tf.concat([_exchange(own, code, coefficients), own], axis=-1), first)
-    for up, normalization, skip in zip(ups, decoder.normalizations, reversed(skips), strict=True):
-        x = _up(tf.nn.relu(normalize(x, normalization)) + skip, up)
+    with tf.name_scope("decoder_0"):
+        x = _up(tf.concat([_exchange(own, code, coefficients), own], axis=-1), first)
+    levels = zip(ups, decoder.normalizations, reversed(skips), strict=True)
+    for level, (up, normalization, skip) in enumerate(levels, 1):
+        with tf.name_scope(f"decoder_{level}"):
+            x = _up(tf.nn.relu(normalize(x, normalization)) + skip, up)
     return apply_residual(image, 2.0 * tf.tanh(x))
 
 

@@ -17,6 +17,7 @@ from elegant_tf.errors import UserError
 from elegant_tf.export.decoding import RESIZES
 from elegant_tf.export.signatures import make_signatures
 from elegant_tf.export.warmup import warmup_inputs, write_warmup
+from elegant_tf.export.written import METADATA_FILE
 from elegant_tf.files import atomic_directory
 from elegant_tf.images import check_image_size
 from elegant_tf.marks import EDITED, model_hash
@@ -28,7 +29,6 @@ from elegant_tf.runs import load_generator, make_generator
 
 ENCODINGS = ("png", "jpeg")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
-METADATA_FILE = "metadata.json"
 MARKING = (
     "Images that this model edits must say so, machine-readably: write digital_source_type into their XMP, as "
     "Iptc4xmpExt:DigitalSourceType, and keep model_sha256 with it."

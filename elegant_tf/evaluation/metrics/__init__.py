@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from elegant_tf.evaluation.metrics.combinations import Combinations
+from elegant_tf.evaluation.metrics.cost import Cost
 from elegant_tf.evaluation.metrics.distribution import Distances
 from elegant_tf.evaluation.metrics.identity import IdentityPreservation
 from elegant_tf.evaluation.metrics.interpolation import Interpolation
@@ -23,5 +24,6 @@ METRICS: list[type[Metric]] = [
     Leakage,
     Robustness,
     Distances,
+    Cost,
 ]
 """All metrics, in the order of the report."""

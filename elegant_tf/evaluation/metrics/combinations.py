@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elegant_tf.editor import Editor
+from elegant_tf.evaluation.edits import Evaluated
 from elegant_tf.evaluation.metrics.context import Context
 from elegant_tf.evaluation.metrics.metric import Metric
 from elegant_tf.evaluation.metrics.scores import Score, score
@@ -67,12 +67,12 @@ class Combinations(Metric):
         ]
 
 
-def combine(editor: Editor, seed: int, count: int) -> list[Combination]:
+def combine(editor: Evaluated, seed: int, count: int) -> list[Combination]:
     """Edits of two of the editor's attributes at once, and of all: `count` held-out drawn faces for each."""
     return [_combine(editor, seed, count, size) for size in sorted({2, len(editor.attributes)})]
 
 
-def _combine(editor: Editor, seed: int, count: int, size: int) -> Combination:
+def _combine(editor: Evaluated, seed: int, count: int, size: int) -> Combination:
     attributes = editor.attributes
     pairs = make_combinations(seed, count, size, attributes)
     faces = [*(pair.input for pair in pairs), *(pair.exemplar for pair in pairs), *(pair.target for pair in pairs)]
@@ -84,7 +84,7 @@ def _combine(editor: Editor, seed: int, count: int, size: int) -> Combination:
     return Combination(size, scored, _distance(forth, back), _distance(forth, edited))
 
 
-def _one_by_one(editor: Editor, images: np.ndarray, exemplars: np.ndarray, places: np.ndarray) -> np.ndarray:
+def _one_by_one(editor: Evaluated, images: np.ndarray, exemplars: np.ndarray, places: np.ndarray) -> np.ndarray:
     for column in places.T:
         images = editor.edit(images, exemplars[:, None], _coefficients(column[:, None], len(editor.attributes)))
     return images

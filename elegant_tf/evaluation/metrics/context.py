@@ -10,10 +10,9 @@ import numpy as np
 
 from elegant_tf.config import Config
 from elegant_tf.data.source import Source
-from elegant_tf.editor import Editor
 from elegant_tf.evaluation.classifier import AttributeClassifier
 from elegant_tf.evaluation.counterfactuals import Counterfactuals
-from elegant_tf.evaluation.edits import EVALUATION_SEED, Edits
+from elegant_tf.evaluation.edits import EVALUATION_SEED, Edits, Evaluated
 
 Extract: TypeAlias = Callable[[np.ndarray], np.ndarray]
 """Images, uint8 RGB `[N, S, S, 3]`, to features, float `[N, D]`."""
@@ -42,7 +41,7 @@ class Context:
         seed: of the evaluation set.
     """
 
-    editor: Editor
+    editor: Evaluated
     config: Config
     edits: Edits
     edited: np.ndarray

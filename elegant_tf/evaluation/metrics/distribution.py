@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 
 from elegant_tf.data.source import Source
-from elegant_tf.editor import Editor
 from elegant_tf.errors import UserError
 from elegant_tf.evaluation.distances import (
     LEAST_IMAGES,
@@ -25,6 +24,7 @@ from elegant_tf.evaluation.distances import (
     kernel_distance,
     kernel_interval,
 )
+from elegant_tf.evaluation.edits import Evaluated
 from elegant_tf.evaluation.metrics.context import Context, Extract
 from elegant_tf.evaluation.metrics.metric import Metric
 from elegant_tf.evaluation.report.tables import Table, interval_cell
@@ -126,7 +126,7 @@ class Roles(NamedTuple):
 
 
 def distances(
-    editor: Editor, source: Source, extract: Extract, count: int, seed: int = 0, most: int = MOST
+    editor: Evaluated, source: Source, extract: Extract, count: int, seed: int = 0, most: int = MOST
 ) -> list[Distance]:
     """Edits held-out images and measures their distance from real ones: the paper's table.
 
@@ -192,7 +192,7 @@ def choose_roles(has: np.ndarray, adding: bool, count: int, most: int, random: n
     return Roles(inputs, np.resize(giving[real_count:], len(inputs)), giving[:real_count])
 
 
-def _check(editor: Editor, source: Source, count: int, most: int) -> None:
+def _check(editor: Evaluated, source: Source, count: int, most: int) -> None:
     for flag, value in (("count", count), ("most", most)):
         if value < LEAST_IMAGES:
             raise UserError(f"--{flag}={value}: must be {LEAST_IMAGES} or more for a distance between sets of images")
@@ -210,7 +210,7 @@ def _check(editor: Editor, source: Source, count: int, most: int) -> None:
             )
 
 
-def _roles(editor: Editor, source: Source, name: str, direction: str, count: int, seed: int, most: int) -> Roles:
+def _roles(editor: Evaluated, source: Source, name: str, direction: str, count: int, seed: int, most: int) -> Roles:
     has = source.labels[:, source.attributes.index(name)] == 1
     # Keyed by the editor's numbers, so that a source with fewer attributes gives the same rows.
     key = (editor.attributes.index(name), _CHANGES.index(direction))
@@ -218,7 +218,7 @@ def _roles(editor: Editor, source: Source, name: str, direction: str, count: int
     return choose_roles(has, direction == "add", count, most, random)
 
 
-def _edits(editor: Editor, source: Source, name: str, roles: Roles) -> Iterator[np.ndarray]:
+def _edits(editor: Evaluated, source: Source, name: str, roles: Roles) -> Iterator[np.ndarray]:
     """The edited images, a few at a time."""
     coefficients = np.eye(len(editor.attributes))[editor.attributes.index(name)]
     for part in _parts(len(roles.inputs)):

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elegant_tf.editor import Editor
-from elegant_tf.evaluation.edits import Edits
+from elegant_tf.evaluation.edits import Edits, Evaluated
 from elegant_tf.evaluation.metrics.context import Context
 from elegant_tf.evaluation.metrics.metric import Metric
 from elegant_tf.evaluation.report.tables import Table
@@ -56,7 +55,7 @@ class Interpolation(Metric):
         ]
 
 
-def interpolate(editor: Editor, edits: Edits, steps: int = STEPS) -> Progress:
+def interpolate(editor: Evaluated, edits: Edits, steps: int = STEPS) -> Progress:
     """Edits at strengths 0, 1/steps … 1."""
     strips = [
         editor.edit(edits.inputs, edits.exemplars[:, None], edits.coefficients * k / steps) for k in range(steps + 1)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from elegant_tf.editor import Editor
 from elegant_tf.evaluation.bootstrap import Interval, confidence_interval
+from elegant_tf.evaluation.edits import Evaluated
 from elegant_tf.evaluation.metrics.context import Context
 from elegant_tf.evaluation.metrics.metric import Metric
 from elegant_tf.evaluation.report.tables import Table, interval_cell
@@ -55,7 +55,7 @@ class Reconstruction(Metric):
         ]
 
 
-def reconstruct(editor: Editor, images: np.ndarray) -> Quality:
+def reconstruct(editor: Evaluated, images: np.ndarray) -> Quality:
     """Reconstructs images uint8 `[M, S, S, 3]`."""
     nothing = np.zeros((len(images), 1, len(editor.attributes)))
     made = editor.edit(images, images[:, None], nothing)

@@ -12,14 +12,14 @@ import numpy as np
 
 from elegant_tf.data.disturbance import about_centre, blurred, compressed, known, lit, moved
 from elegant_tf.data.similarity import Similarity
-from elegant_tf.editor import Editor
 from elegant_tf.evaluation.bootstrap import Interval, confidence_interval
 from elegant_tf.evaluation.counterfactuals import Counterfactuals
+from elegant_tf.evaluation.edits import Evaluated
 from elegant_tf.evaluation.metrics.context import Context
 from elegant_tf.evaluation.metrics.metric import Metric
-from elegant_tf.evaluation.metrics.scores import Sums
 from elegant_tf.evaluation.report.plots import Plot
 from elegant_tf.evaluation.report.tables import Table, interval_cell
+from elegant_tf.scoring import Sums
 
 # Of so many edits of a kind, one is disturbed: with all its levels it must cost little beside the rest.
 ONE_OF = 64
@@ -103,7 +103,7 @@ class Robustness(Metric):
         ]
 
 
-def robustness(editor: Editor, edits: Counterfactuals, edited: np.ndarray) -> list[Point]:
+def robustness(editor: Evaluated, edits: Counterfactuals, edited: np.ndarray) -> list[Point]:
     """Disturbs edits in every way; `edited`: their results when undisturbed, uint8 `[M, S, S, 3]`."""
     whole = np.ones(edits.inputs.shape[:3], bool)
     before = list(map(_sums, edits.inputs, edits.targets, edited, whole))
@@ -114,7 +114,7 @@ def robustness(editor: Editor, edits: Counterfactuals, edited: np.ndarray) -> li
     return points
 
 
-def _disturbed(editor: Editor, edits: Counterfactuals, kind: Disturbance, level: float) -> list[Sums]:
+def _disturbed(editor: Evaluated, edits: Counterfactuals, kind: Disturbance, level: float) -> list[Sums]:
     """The sums of each edit at a level."""
     ways = [kind.of(level, number, edits.inputs.shape[1]) for number in range(len(edits))]
     pairs = [way.apply(*pair) for way, *pair in zip(ways, edits.inputs, edits.targets, strict=True)]
