@@ -82,7 +82,8 @@ def main() -> None:
     size = options.image_size
     config = preset("modern", attributes=WEARABLE, image_size=size, width=options.width, ema_half_life=300.0)
     config = config.replace(precision=options.precision, seed=options.seed, batch_size=options.batch_size)
-    config = config.replace(data="celeba")  # whose layout the folders of `elegant-tf dress` have
+    # What `elegant-tf dress` writes, in CelebA's layout, is like the images of this training.
+    config = config.replace(data="celeba", data_dir="dressed")
 
     def draw() -> Exchanges:
         return draw_exchanges(read_photos(options, size), size, options.count, options.seed)

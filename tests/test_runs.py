@@ -117,6 +117,7 @@ def test_the_package_has_a_model_of_faces():
 def test_the_package_has_a_model_of_photographs():
     """On a drawn person, whose frame is that of the photographs. What it reaches on these stands in its card."""
     assert is_packed("portraits")
+    assert read_config("portraits").data.kind == "celeba"  # neither evaluated nor calibrated on drawn faces
     assert sum(path.stat().st_size for path in find_run("portraits").rglob("*")) < 8e6
     editor, catalogue = Editor.load("portraits"), read_catalogue(find_run("portraits") / "exemplars.npz")
     assert len(catalogue.exemplars) == 24
