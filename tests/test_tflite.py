@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 
+import commands
 import numpy as np
 import pytest
 
@@ -227,3 +229,23 @@ def test_a_file_is_evaluated_with_its_cost(written, tmp_path, monkeypatch):
     assert main([*command, "--step", "4"]) == 2
     with pytest.raises(SystemExit):
         main([*command, "--run", "faces"])
+
+
+def test_the_code_for_apps_in_the_docs_names_what_files_have(written):
+    out, _ = written
+    text = (commands.ROOT / "docs" / "mobile.md").read_text(encoding="utf-8")
+    kotlin, swift = (re.search(rf"```{language}\n(.*?)```", text, re.DOTALL)[1] for language in ("kotlin", "swift"))
+    model = parse_model((out / "elegant_float32.tflite").read_bytes())
+    signatures = {one.signatureKey.decode(): one for one in model.signatureDefs}
+    inputs, outputs = (
+        {(one.name.decode(), name) for name, of in signatures.items() for one in getattr(of, side)}
+        for side in ("inputs", "outputs")
+    )
+    asked = set(re.findall(r'createInputBuffer\("(\w+)", "(\w+)"\)', kotlin))
+    assert asked == {(name, signature) for name, signature in inputs if signature == "swap"}
+    assert set(re.findall(r'createOutputBuffer\("(\w+)", "(\w+)"\)', kotlin)) <= outputs
+    assert all((out / name).is_file() for name in re.findall(r"elegant_\w+\.tflite", kotlin))
+    assert {(name, "swap") for name in re.findall(r'"(\w+)": ', swift)} == asked
+    numbers = {name: int(number) for name, number in re.findall(r"`(\w+)`\s(\d)", text)}
+    assert numbers == {name: number for number, name in enumerate(signatures)}
+    assert f"let swap = {numbers['swap']}\n" in swift
