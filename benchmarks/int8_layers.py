@@ -30,9 +30,7 @@ from elegant_tf.rundir import read_model
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", default="faces")
-    parser.add_argument(
-        "--data_dir", help="a folder of `elegant-tf dress` or `faces` (default: the run's data)"
-    )
+    parser.add_argument("--data_dir", help="a folder of `elegant-tf dress` or `faces` (default: the run's data)")
     arguments = parser.parse_args()
     examples, model = load_examples(arguments.run, data_dir=arguments.data_dir, count=4), read_model(arguments.run)
     with tempfile.TemporaryDirectory() as folder:

@@ -41,6 +41,7 @@ LINES = {
     "inspect": "nothing.png",
     "sign": "image.png --cert_file image.png --key_file image.png",
     **dict.fromkeys(("pack", "export", "tflite", "export-torch"), "--run untrained --out new"),
+    "demo": "--run untrained --out new",
     "serve-client edit": f"{ENDPOINT} --input image.png --exemplar image.png --attributes Bangs --out new.png",
     "serve-client metadata": ENDPOINT,
     "import-torch": "--pth_dir folder --step 1 --attributes Bangs --image_size 64 --run new",

@@ -44,6 +44,7 @@ MODULES: Mapping[str, str] = {
     "pack": "pack",
     "export": "export",
     "tflite": "tflite",
+    "demo": "demo",
     "serve-client": "serve_client",
     "import-torch": "torch_runs",
     "export-torch": "torch_runs",
