@@ -18,7 +18,7 @@ FEW = ["--steps", "2", "--batch_size", "4"]
 
 
 def test_faces_and_evaluate(tiny_run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(evaluate, "LEAST_HELD_OUT", 300)
+    monkeypatch.setattr(evaluate, "LEAST_HELD_OUT", 64)
     monkeypatch.setattr(evaluate, "METRICS", [Scores])
     out = str(tmp_path / "faces")
     assert main(["faces", "--out", out, "--count", "3", "--image_size", "32", "--counterfactuals", "10"]) == 0

@@ -76,21 +76,21 @@ def test_the_plain_program_is_the_authors():
     In float64, as the losses were measured (the images in float32): the rounding of a float32 convolution depends on
     the processor.
     """
-    for count in authors.COUNTS:
-        golden, inputs = authors.golden(count), authors.batch(count, 0)
-        program = plain(count, authors.SIZE, 64)
-        for network in NETWORKS:
-            getattr(program, network).double()
-        a, b, *labels = (torch.from_numpy(inputs[name]).double() for name in ("A", "B", "y_A", "y_B"))
-        with torch.no_grad():
-            images = program.generate(a, b, inputs["attribute"])
-        for name, image in zip(("A1", "B1", "C", "D"), images, strict=True):
-            found = authors.summarize(f"u0/{name}", image.numpy())
-            np.testing.assert_allclose(found.sample, golden[f"u0/{name}|sample"], rtol=0, atol=1e-6)
-            assert found.norm == pytest.approx(float(golden[f"u0/{name}|norm"]), rel=1e-8)
-        losses = program.update(a, b, *labels, inputs["attribute"])
-        for name in ("loss_D", "loss_G"):
-            assert losses[name] == pytest.approx(float(golden[f"adam03_f64_u0/{name}"]), rel=1e-12)
+    count = authors.COUNTS[-1]
+    golden, inputs = authors.golden(count), authors.batch(count, 0)
+    program = plain(count, authors.SIZE, 64)
+    for network in NETWORKS:
+        getattr(program, network).double()
+    a, b, *labels = (torch.from_numpy(inputs[name]).double() for name in ("A", "B", "y_A", "y_B"))
+    with torch.no_grad():
+        images = program.generate(a, b, inputs["attribute"])
+    for name, image in zip(("A1", "B1", "C", "D"), images, strict=True):
+        found = authors.summarize(f"u0/{name}", image.numpy())
+        np.testing.assert_allclose(found.sample, golden[f"u0/{name}|sample"], rtol=0, atol=1e-6)
+        assert found.norm == pytest.approx(float(golden[f"u0/{name}|norm"]), rel=1e-8)
+    losses = program.update(a, b, *labels, inputs["attribute"])
+    for name in ("loss_D", "loss_G"):
+        assert losses[name] == pytest.approx(float(golden[f"adam03_f64_u0/{name}"]), rel=1e-12)
 
 
 @pytest.mark.parametrize(("size", "width", "count"), [(128, 64, 2), (96, 16, 5), (64, 8, 1)])

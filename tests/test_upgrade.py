@@ -19,6 +19,7 @@ from elegant_tf.config import Config, read_removed
 from elegant_tf.editor import Editor
 from elegant_tf.errors import UserError
 from elegant_tf.evaluation import evaluate as evaluation
+from elegant_tf.evaluation.metrics.scores import Scores
 from elegant_tf.export.savedmodel import export_savedmodel
 from elegant_tf.rundir import read_config, removed_options
 from elegant_tf.synthetic import make_face
@@ -121,6 +122,7 @@ def test_they_are_exported(name, tmp_path):
 
 def test_they_are_evaluated(name, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluation, "LEAST_HELD_OUT", 64)
+    monkeypatch.setattr(evaluation, "METRICS", [Scores])
     report = evaluation.evaluate(RUNS / name, count=2, out=tmp_path, distance_count=60)
     assert (report.step, {score.attribute for score in report.scores}) == (2, set(NAMES))
     assert np.isfinite(report.mean.realised)
