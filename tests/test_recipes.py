@@ -11,7 +11,7 @@ from elegant_tf.data.landmarks import COLUMNS
 from elegant_tf.editor import Editor
 from elegant_tf.images import read_image, write_image
 from elegant_tf.presets import preset
-from elegant_tf.rundir import check_start
+from elegant_tf.rundir import check_start, read_model
 from elegant_tf.synthetic import make_face
 from elegant_tf.synthetic.dressing import WEARABLE
 
@@ -56,3 +56,14 @@ def test_portraits(tmp_path):
     assert len(read_catalogue(run_dir / "exemplars.npz").having("Mustache")) == 6
     photo = read_image(tmp_path / "photos" / "0.png")
     assert Editor.load(run_dir).swap(photo, photo, ["Eyeglasses"]).shape == (32, 32, 3)
+
+
+@pytest.mark.slow
+def test_a_student_learns_the_edits_of_its_teacher(tiny_run, tmp_path):
+    run_dir = tmp_path / "student"
+    small = ["--minutes=0.01", "--count=70", "--width=8", "--batch_size=4", f"--run_dir={run_dir}"]
+    done = commands.run(["recipes/distill.py", f"--teacher={tiny_run}", *small])
+    assert done.returncode == 0, done.stderr
+    model, teacher = read_model(run_dir), read_model(tiny_run)
+    assert (model.width, model.attributes, model.depth) == (8, teacher.attributes, teacher.depth)
+    assert Editor.load(run_dir).step >= 20
