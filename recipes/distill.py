@@ -11,6 +11,7 @@ untrained.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 
 from elegant_tf.cli.tensorflow import prepare_tensorflow
 
@@ -76,8 +77,8 @@ def main() -> None:
     model = own.model
     kept = {"attributes": model.attributes, "image_size": model.image_size, "depth": model.depth}
     student = preset("modern", **kept, width=options.width, ema_half_life=300.0, seed=options.seed)
-    data = {"data": config.data.kind, "data_dir": config.data.data_dir, "labels_file": config.data.labels_file}
-    student = student.replace(**data, precision=options.precision, batch_size=options.batch_size)
+    student = dataclasses.replace(student, data=config.data)
+    student = student.replace(precision=options.precision, batch_size=options.batch_size)
 
     def draw() -> Exchanges:
         source = open_source(student.data, model.attributes, model.image_size, "train", options.seed)

@@ -1,4 +1,4 @@
-"""TFLite files: what is written, what it costs, and what stands in them."""
+"""TFLite files: their contents, their cost, and their distance from the run."""
 
 from __future__ import annotations
 

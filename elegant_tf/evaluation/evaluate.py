@@ -198,7 +198,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Subject:
-    """What is evaluated: its configuration, what loads it, and what comes with it."""
+    """A run or an exported model to evaluate: its configuration, a function that loads it, and the files beside it."""
 
     config: Config
     load: Callable[[], Evaluated]
