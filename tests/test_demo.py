@@ -86,17 +86,28 @@ def test_what_others_wrote_is_of_the_pinned_packages():
     assert {package["package"]: package["version"] for package in described} == pinned
 
 
+@pytest.fixture
+def heeds_ctrl_c():
+    """As in a terminal: a process that a script starts in the background ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @needs_litert
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_the_command_serves_and_opens_the_page_until_ctrl_c(tiny_run, flipping_run, tmp_path, monkeypatch, capfd):
     found = {}
 
     def browse(address):
         """Reads the page, then presses Ctrl-C: in another thread, as the command waits for a browser no longer."""
-        port = int(re.fullmatch(r"http://127\.0\.0\.1:(\d+)/", address)[1])
-        found["model"] = json.loads(get(port, "/model.json")[2])
-        found["codes"] = np.frombuffer(get(port, "/codes.bin")[2], "<f4")
-        found["sample"] = get(port, "/" + found["model"]["samples"][0])[0]
-        os.kill(os.getpid(), signal.SIGINT)
+        try:
+            port = int(re.fullmatch(r"http://127\.0\.0\.1:(\d+)/", address)[1])
+            found["model"] = json.loads(get(port, "/model.json")[2])
+            found["codes"] = np.frombuffer(get(port, "/codes.bin")[2], "<f4")
+            found["sample"] = get(port, "/" + found["model"]["samples"][0])[0]
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(
         "webbrowser.open", lambda address: threading.Thread(target=browse, args=[address], daemon=True).start()
