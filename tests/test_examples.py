@@ -70,9 +70,15 @@ def test_data_of_the_run_or_others(celeba, tiny_run, tmp_path, own):
 
 
 def test_data_without_targets(celeba, tiny_run, tmp_path):
-    examples = load_examples(tiny_run, data="folder", data_dir=plain_folder(celeba, tmp_path), count=2)
+    folder = plain_folder(celeba, tmp_path)
+    examples = load_examples(tiny_run, data="folder", data_dir=folder, count=2)
     assert examples.targets is None
     assert len(examples.inputs) == len(examples.kind) > 3
+    table = folder / "labels.csv"
+    table.write_text(table.read_text().replace(",train,", ",test,"))
+    assert len(load_examples(tiny_run, data="folder", data_dir=folder, count=2, calibrates=False).calibration) == 0
+    with pytest.raises(UserError, match="train"):
+        load_examples(tiny_run, data="folder", data_dir=folder, count=2)
 
 
 def plain_folder(celeba, tmp_path):

@@ -38,8 +38,8 @@ def load_examples(
         image_size: S; None: the run's.
         data, data_dir, labels_file: as `evaluate` takes them.
         count: edits per attribute and direction.
-        calibrates: whether images to calibrate with are needed. If they are not, and no data are named, drawn faces
-            stand for data that cannot be read.
+        calibrates: whether images to calibrate with are needed. If they are not, the data need no training split, and
+            drawn faces stand for data of the run that cannot be read.
 
     Raises:
         UserError: there is no such run, or the data cannot be read.
@@ -49,7 +49,7 @@ def load_examples(
     config, targets_dir = evaluated_on(read_config(run), data, **paths)
     config = config.replace(image_size=image_size or config.model.image_size)
     try:
-        return _examples(config, targets_dir, count)
+        return _examples(config, targets_dir, count, calibrates)
     except UserError as error:
         if calibrates or data or data_dir or labels_file:
             raise UserError(f"{error}. To compare on other data, give --data, --data_dir and --labels_file") from error
@@ -57,12 +57,14 @@ def load_examples(
         return drawn_examples(len(config.model.attributes), config.model.image_size)
 
 
-def _examples(config: Config, targets_dir: str | None, count: int) -> Examples:
+def _examples(config: Config, targets_dir: str | None, count: int, calibrates: bool) -> Examples:
     model = config.model
     if targets_dir:  # in the layout of CelebA
         config = config.replace(data="celeba", data_dir=targets_dir)
-    data = dataclasses.replace(config.data, faces_count=CALIBRATION_IMAGES)
-    training = ReadableSource(open_source(data, model.attributes, model.image_size, "train"))
+    calibration = np.empty((0, model.image_size, model.image_size, 3), np.uint8)
+    if calibrates:
+        data = dataclasses.replace(config.data, faces_count=CALIBRATION_IMAGES)
+        calibration = load_some(ReadableSource(open_source(data, model.attributes, model.image_size, "train")))
     if has_counterfactuals(config):
         edits: Edits = load_counterfactuals(config, targets_dir, count)
     else:
@@ -70,4 +72,4 @@ def _examples(config: Config, targets_dir: str | None, count: int) -> Examples:
         edits = sample_edits(ReadableSource(source), count)
     targets = edits.targets if isinstance(edits, Counterfactuals) else None
     kind = len(DIRECTIONS) * edits.attribute + edits.direction
-    return Examples(edits.inputs, edits.exemplars, np.asarray(edits.attribute), kind, targets, load_some(training))
+    return Examples(edits.inputs, edits.exemplars, np.asarray(edits.attribute), kind, targets, calibration)

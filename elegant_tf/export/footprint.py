@@ -65,7 +65,7 @@ def _in_process(path: Path, threads: int) -> dict[str, Any]:
     paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}, check=False)
     if done.returncode:
-        raise UserError(f"{path}: cannot be run: {done.stderr.strip().splitlines()[-1:]}")
+        raise UserError(f"{path}: cannot be run: {''.join(done.stderr.strip().splitlines()[-1:])}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
