@@ -23,15 +23,18 @@ def test_in_order_from_the_first_on():
 @pytest.mark.parametrize(("cpus", "told", "parallel"), [(1, None, 1), (2, None, 2), (1, 2, 2), (2, 1, 1)])
 def test_reads_as_many_at_a_time_as_it_is_told_or_as_there_are_cpus(monkeypatch, cpus, told, parallel):
     monkeypatch.setattr(batches, "cpus", lambda: cpus)
-    together = threading.Barrier(2)
+    together, over = threading.Barrier(2), threading.Event()
     met = []
 
     def read(k):
+        if over.is_set():
+            return k
         try:
             together.wait(60 if parallel == 2 else 0.2)
             met.append(int(k))
         except threading.BrokenBarrierError:
-            together.reset()
+            if not over.is_set():
+                together.reset()
         return k
 
     def load(k):
@@ -40,7 +43,8 @@ def test_reads_as_many_at_a_time_as_it_is_told_or_as_there_are_cpus(monkeypatch,
     iterator = iter(read_ahead(load, parallel=told))
     assert [int(next(iterator)["k"]) for _ in range(2)] == [0, 1]
     assert {0, 1} <= set(met) if parallel == 2 else not met
-    together.abort()  # A thread that still waits need not go on.
+    over.set()
+    together.abort()  # A thread that still waits for another need not: the iterator, when dropped, waits for it.
 
 
 def test_datasets_made_of_it_lack_the_tuner_that_delays_dropping_an_iterator():
