@@ -3,8 +3,9 @@
     python benchmarks/fuzz_decoding.py --count 10000
 
 Mutates valid JPEG, PNG, WebP, GIF and BMP files, and generates random ones. Each must be decoded, or refused with
-INVALID_ARGUMENT. A crash ends the process with its signal; a hang ends it after `--slowest` seconds with a
-traceback. Prints how many were refused, the time of the slowest answer and the growth of memory.
+INVALID_ARGUMENT; or, with `--joined`, by the status of its row, between two valid images that must come out unharmed. A
+crash ends the process with its signal; a hang ends it after `--slowest` seconds with a traceback. Prints how many were
+refused, the time of the slowest answer and the growth of memory.
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--slowest", type=float, default=2.0, help="seconds that an answer may take")
     parser.add_argument("--megabytes", type=float, default=1000.0, help="that memory may grow by")
+    parser.add_argument("--joined", action="store_true", help="decode each between two valid images")
     arguments = parser.parse_args()
     served_model.prepare()
-    decode = make_decoder()
     good = valid_images()
+    decode = make_joined_decoder(good[0]) if arguments.joined else make_decoder()
     for data in good:
         decode(data)
     before, slowest, outcomes = peak_megabytes(), 0.0, Counter()
@@ -70,6 +72,28 @@ def make_decoder() -> Callable[[bytes], str]:
         except tf.errors.InvalidArgumentError:
             return "refused"
         return "decoded"
+
+    return decode
+
+
+def make_joined_decoder(good: bytes) -> Callable[[bytes], str]:
+    """The same for exports with `--status`. Any error, or a valid image that is not as before, ends the program."""
+    import numpy as np
+    import tensorflow as tf
+
+    from elegant_tf.export.decoding import decode_intact_images
+
+    graph = tf.function(
+        lambda data: decode_intact_images(data, SIZE, "crop", "image"),
+        input_signature=[tf.TensorSpec([None], tf.string)],
+    )
+    expected = graph(tf.constant([good]))[0][0].numpy()
+
+    def decode(data: bytes) -> str:
+        images, (before, status, after) = (found.numpy() for found in graph(tf.constant([good, data, good])))
+        if before or after or not all(np.array_equal(image, expected) for image in images[[0, 2]]):
+            raise SystemExit("a damaged image harmed another")
+        return "refused" if status else "decoded"
 
     return decode
 

@@ -5,6 +5,7 @@
     python benchmarks/serving.py soak         # 10,000 requests, 5 % of them garbage: answers and memory
     python benchmarks/serving.py catalogue    # 1,000 exemplars encoded once against as many swaps
     python benchmarks/serving.py litert       # LiteRT against the SavedModel, one image at a time, on 2 threads
+    python benchmarks/serving.py status       # an export with a status for each image against one without, in turn
 
 The model has the `official` networks with random weights, which cost as much as trained ones. `compare` needs
 PyTorch (`pip install torch`), `litert` LiteRT (`pip install '.[tflite]'`). The figures exclude what TF Serving adds
@@ -39,6 +40,7 @@ def main() -> int:
         answer(lambda: make_answers(arguments))
         return 0
     parts = {"compare": compare, "load": measure_load, "soak": soak, "catalogue": catalogue, "litert": litert}
+    parts["status"] = status_cost
     status = 0
     for size in arguments.image_size:
         with tempfile.TemporaryDirectory() as folder:
@@ -48,10 +50,10 @@ def main() -> int:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("compare", "load", "soak", "catalogue", "litert"))
+    parser.add_argument("part", choices=("compare", "load", "soak", "catalogue", "litert", "status"))
     parser.add_argument("--image_size", type=int, nargs="+", help="default: 128 256 to compare, 64 to soak, else 128")
     parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--batch_size", type=int, nargs="+", help="default: 1 8 to compare, 1 2 4 8 16 for load")
+    parser.add_argument("--batch_size", type=int, nargs="+", help="default: 1 2 4 8 16 for load, else 1 8")
     parser.add_argument("--signatures", nargs="+", default=SIGNATURES, choices=SIGNATURES, help="for load")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2, 4], help="requests at once, for load")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement of load")
@@ -62,7 +64,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     sizes = {"compare": [128, 256], "soak": [64]}.get(arguments.part, [128])
-    batches = [1, 8] if arguments.part == "compare" else [1, 2, 4, 8, 16]
+    batches = [1, 8] if arguments.part in ("compare", "status") else [1, 2, 4, 8, 16]
     arguments.image_size = arguments.image_size or sizes
     arguments.batch_size = arguments.batch_size or batches
     return arguments
@@ -336,6 +338,31 @@ def litert(folder: Path, size: int, arguments: argparse.Namespace) -> int:
         ratios.append(_seconds(lambda: runner(**swap)["edited"], 10) / served)
     low, middle, high = quantiles(ratios, n=4)
     print(f"{size} px: LiteRT / SavedModel {middle:.2f} ({low:.2f} to {high:.2f})")
+    return 0
+
+
+def status_cost(folder: Path, size: int, arguments: argparse.Namespace) -> int:
+    """A swap by an export with a status for each image and by one without, in turn; the exit status."""
+    served_model.prepare()
+    from elegant_tf.export.savedmodel import ExportOptions, export_savedmodel
+
+    run = served_model.make_run(folder, size, arguments.width)
+    options = {"plain": ExportOptions(version=1), "status": ExportOptions(version=2, status=True)}
+    swaps = {
+        name: served_model.load(export_savedmodel(run, folder / "models", how))["serving_default"]
+        for name, how in options.items()
+    }
+    for batch in arguments.batch_size:
+        inputs = served_model.request("serving_default", served_model.face_files(batch, size), size, swaps)
+        asked = {
+            name: lambda swap=swap, inputs=inputs: _seconds(lambda: swap(**inputs)["edited_bytes"].numpy())
+            for name, swap in swaps.items()
+        }
+        turns = take_turns(asked, arguments.pairs)
+        ratios = [after / before for after, before in zip(turns["status"], turns["plain"], strict=True)]
+        low, middle, high = quantiles(ratios, n=4)
+        extra = 1e3 * (median(turns["status"]) - median(turns["plain"]))
+        print(f"{size} px, batch {batch}: status / plain {middle:.3f} ({low:.3f} to {high:.3f}), {extra:+.1f} ms")
     return 0
 
 

@@ -17,7 +17,7 @@ def metadata(version):
 
 
 def test_the_command_and_the_script_are_the_same(tiny_run, tmp_path, capsys):
-    how = ["--version=3", "--step=4", "--image_size=64", "--resize=pad", "--encoding=jpeg"]
+    how = ["--version=3", "--step=4", "--image_size=64", "--resize=pad", "--encoding=jpeg", "--status"]
     out = tmp_path / "models"
     assert main(["export", "--run", str(tiny_run), "--out", str(out), *how]) == 0
     assert capsys.readouterr().out == f"{out / '3'}\n"
@@ -32,6 +32,7 @@ def test_the_command_and_the_script_are_the_same(tiny_run, tmp_path, capsys):
         "encoding": "jpeg",
         "precision": "float32",
         "warmup": False,
+        "status": True,
     }
 
 

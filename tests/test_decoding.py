@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from elegant_tf.export.decoding import MAX_PIXELS, decode_images, encode_images, square
+from elegant_tf.export.decoding import MAX_PIXELS, decode_images, decode_intact_images, encode_images, square
 from elegant_tf.images import read_image, resize
 
 FORMATS = ("png", "jpeg", "webp", "gif", "bmp")
@@ -29,6 +29,11 @@ NAMED = r"image: |image/map/"
 @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
 def decode(encoded):
     return decode_images(encoded, SIZE, "crop", "image")
+
+
+@tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+def decode_intact(encoded):
+    return decode_intact_images(encoded, SIZE, "crop", "image")
 
 
 def sample(width=57, height=41, seed=0):
@@ -234,6 +239,48 @@ ORIGINALS = {name: encoded(sample(), name) for name in FORMATS} | {
     "progressive jpeg": encoded(sample(), "jpeg", progressive=True),
 }
 
+GOOD_PIXELS = decode([ORIGINALS["png"]]).numpy()[0]
+
+
+def half(name, side=57):
+    data = encoded(sample(side, side), name)
+    return data[: len(data) // 2]
+
+
+SPOILT = {
+    "empty": (b"", r"is empty \(0 bytes\): send an intact copy"),
+    "a text": (b"no image", "is not a JPEG, PNG, WebP, GIF or BMP image: send one of these"),
+    "a header": (b"\x89PNG\r\n\x1a\n", "claims 0 x 0 pixels; .*: scale it down first"),
+    "a start": (b"\xff\xd8\xff", "is a damaged or truncated image: send an intact copy"),
+    "an animation": (animation("webp"), "is an animated WebP image; send a still one"),
+    "a giant png": (png_claiming(60_000, 60_000), "claims 60000 x 60000 pixels; .*: scale it down first"),
+    "a giant jpeg": (claiming("jpeg", 60_000, 50_000), "claims 60000 x 50000 pixels; .*: scale it down first"),
+    "half a jpeg": (half("jpeg", 400), "is a truncated JPEG image: send an intact copy"),
+    "half a gif": (half("gif"), "is a damaged or truncated GIF image: send an intact copy"),
+    **{
+        f"half a {name}": (half(name), "is a damaged or truncated image: send an intact copy")
+        for name in ("png", "webp", "bmp")
+    },
+}
+
+
+def test_a_spoilt_image_spoils_no_other():
+    good = [encoded(sample(30 + 7 * index, 50, index), name) for index, name in enumerate(FORMATS)]
+    spoilt = [data for data, _ in SPOILT.values()]
+    images, faults = decode_intact([*spoilt[:6], *good, *spoilt[6:]])
+    assert np.array_equal(images[6:11], decode(good))
+    assert not np.any(images[:6])
+    assert not np.any(images[11:])
+    found = [fault.decode() for fault in faults.numpy()]
+    assert found[6:11] == [""] * 5
+    for text, (_, expected) in zip(found[:6] + found[11:], SPOILT.values(), strict=True):
+        assert re.fullmatch(f"image: {expected}", text)
+    images, faults = decode_intact(spoilt)
+    assert not np.any(images)
+    assert all(faults.numpy())
+    with pytest.raises(tf.errors.InvalidArgumentError, match="image: must hold at least one image"):
+        decode_intact(tf.zeros([0], tf.string))
+
 
 @settings(max_examples=300)
 @given(
@@ -244,8 +291,13 @@ def test_damaged_images_are_decoded_or_refused(name, flips):
     data = bytearray(ORIGINALS[name])
     for share, flip in flips:
         data[int(share * len(data))] ^= flip
-    with contextlib.suppress(tf.errors.InvalidArgumentError):
-        assert decode([bytes(data)]).shape == (1, SIZE, SIZE, 3)
+    good = ORIGINALS["png"]
+    images, (first, fault, last) = decode_intact([good, bytes(data), good])
+    assert first == last == b""
+    assert np.array_equal(images[0], GOOD_PIXELS)
+    assert np.array_equal(images[2], GOOD_PIXELS)
+    with pytest.raises(tf.errors.InvalidArgumentError) if fault else contextlib.nullcontext():
+        assert np.array_equal(decode([bytes(data)])[0], images[1])
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ import tensorflow as tf
 import tiny
 from image_files import GOOD, assert_close, decoded, encoded, faces_of_several_sizes
 from PIL import Image
+from tensorflow.core.protobuf import saved_model_pb2
 
 from elegant_tf import __version__
 from elegant_tf.config import Config
@@ -43,6 +44,25 @@ def test_versions_and_files(tiny_export, tiny_run):
     assert described["model_sha256"] == model_hash(tiny_run, 4)[0]
     assert described["marking"]["digital_source_type"] == EDITED
     assert "Images that this model edits must say so" in described["marking"]["notice"]
+
+
+@pytest.mark.parametrize("export", ["tiny_export", "status_export"])
+def test_an_older_server_knows_every_op(export, request):
+    """`benchmarks/server_versions.py --ops tests/server_ops.json` wrote what the oldest server that is tested knows."""
+    known = json.loads((commands.ROOT / "tests" / "server_ops.json").read_text())
+    model = saved_model_pb2.SavedModel.FromString((request.getfixturevalue(export) / "saved_model.pb").read_bytes())
+    (graph,) = [meta.graph_def for meta in model.meta_graphs]
+    assert graph.versions.min_consumer <= known["graph_version"]
+    functions = {function.signature.name for function in graph.library.function}
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    used = {(node.op, name) for node in nodes if node.op not in functions for name in ("", *node.attr)}
+    assert len(used) > 100
+    lacking = {
+        f"{op} {name}"
+        for op, name in used
+        if op not in known["ops"] or (name and not name.startswith("_") and name not in known["ops"][op])
+    }
+    assert not lacking, f"TensorFlow {known['tensorflow']} lacks {lacking}: export without them"
 
 
 def test_needs_tensorflow_alone(tiny_export, tmp_path):

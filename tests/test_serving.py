@@ -15,15 +15,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from image_files import assert_close, decoded, encoded, faces_of_several_sizes
+from image_files import GOOD, assert_close, decoded, encoded, faces_of_several_sizes
 from PIL import ExifTags, Image, ImageFile
 
+from elegant_tf.cli import serve_client
 from elegant_tf.cli.main import main
 from elegant_tf.errors import UserError
 from elegant_tf.images import BadImage, read_image
 from elegant_tf.marks import Receipt, read_mark, receipt_of
 from elegant_tf.serving.client import LONGEST_WAIT, Client, connect, image_bytes, with_retries
-from elegant_tf.serving.endpoint import Endpoint, Unavailable
+from elegant_tf.serving.endpoint import Endpoint, Refused, Unavailable
 from elegant_tf.serving.rest_transport import RestTransport
 
 FACES = faces_of_several_sizes()
@@ -327,12 +328,99 @@ def test_the_command(server, tiny_editor, tmp_path, protocol):
     assert "Servable not found" in done.stderr
 
 
+@pytest.fixture(scope="module")
+def status_server(status_export):
+    pytest.importorskip("tensorflow_serving.apis.prediction_service_pb2_grpc")
+    from model_server import ModelServer, ServedModel
+
+    with ModelServer(ServedModel(status_export.parent)) as running:
+        yield running
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_bad_image_fails_no_other(server, status_server, protocol):
+    """In one request if the model has a status, otherwise in one for each image."""
+    images, exemplars = [encoded(FACES[0]), b"no image", encoded(FACES[1])], [encoded(face) for face in FACES[2:]]
+    for running, requests in ((server, 3), (status_server, 1)):
+        asked = client(running, protocol)
+        assert asked.has_status is (running is status_server)
+        before = running.model.requests
+        first, bad, last = asked.edit_each(images, exemplars[:1], ["Bangs"])
+        assert running.model.requests == before + requests
+        assert isinstance(bad, Refused)
+        assert str(bad).startswith(getattr(running, protocol))
+        assert "image: is not a JPEG" in str(bad)
+        assert [first, last] == asked.edit([images[0], images[2]], exemplars[:1], ["Bangs"])
+        with pytest.raises(Refused, match="image: is not a JPEG"):
+            asked.edit(images, exemplars, ["Bangs", "Smiling"])
+    with pytest.raises(Refused, match=r"image: is not a JPEG.* \(image 2 of 3\)"):
+        asked.edit(images, exemplars[:1], ["Bangs"])
+    with pytest.raises(Refused, match="exemplar 2 of 2: image: is empty"):
+        asked.edit_each(images, [exemplars[0], b""], ["Bangs", "Smiling"])
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_server_that_takes_fewer_images_gets_them_one_by_one(status_server, protocol, monkeypatch):
+    from model_server import Refused as RefusedThere
+
+    answered, together = status_server.model.predict, []
+
+    def predict(signature, inputs):
+        together.append(len(inputs["image"]) if "image" in inputs else 1)
+        if together[-1] > 1:
+            raise RefusedThere("INVALID_ARGUMENT", "Task size 2 is larger than maximum input batch size 1")
+        return answered(signature, inputs)
+
+    monkeypatch.setattr(status_server.model, "predict", predict)
+    found = client(status_server, protocol).edit_each([encoded(face) for face in FACES[:2]], [GOOD], ["Bangs"])
+    assert together == [1, 2, 1, 1]
+    assert [decoded(data).shape for data in found] == [(32, 32, 3)] * 2
+
+
+def test_the_command_goes_on_after_bad_images(status_server, tiny_editor, tmp_path, capsys, monkeypatch):
+    photos, out = tmp_path / "photos", tmp_path / "edited"
+    photos.mkdir()
+    for name, face in (("a.jpg", FACES[0]), ("d.png", FACES[1]), ("e.gif", FACES[3])):
+        Image.fromarray(face).save(photos / name)
+    (photos / "b.png").write_bytes(b"no image")
+    (photos / "c.png").write_bytes(GOOD)
+    (tmp_path / "x.png").write_bytes(GOOD)
+    read = serve_client.image_bytes
+    # The client reads files before it sends them: only a program of one's own sends what the server cannot read.
+    monkeypatch.setattr(serve_client, "image_bytes", lambda path: GOOD[:60] if "c.png" in path else read(path))
+    monkeypatch.setattr(serve_client, "TOGETHER", 3)
+    words = ["serve-client", "edit", "--server", status_server.rest, "--model", "elegant", "--protocol", "rest"]
+    words += ["--input", str(photos), "--exemplar", str(tmp_path / "x.png"), "--attributes", "Bangs", "--out", str(out)]
+    assert main(words) == 2
+    told = capsys.readouterr()
+    assert told.out.splitlines() == [str(out / name) for name in ("a.png", "d.png", "e.png")]
+    by_client, by_server, summary = told.err.splitlines()
+    assert by_client.startswith(f"{photos / 'b.png'}: is not an image")
+    assert by_server.startswith(f"{photos / 'c.png'}: {status_server.rest}")
+    assert by_server.endswith("image: is a damaged or truncated image: send an intact copy")
+    assert summary == "error: 2 of 5 images were not edited; the lines above say why"
+    expected = tiny_editor.swap(read_image(photos / "d.png"), read_image(tmp_path / "x.png"), ["Bangs"])
+    assert_close(read_image(out / "d.png"), expected)
+    assert read_mark(out / "d.png").receipts
+    assert not (out / "b.png").exists()
+    (photos / "b.png").unlink()
+    monkeypatch.setattr(serve_client, "image_bytes", read)
+    assert main(words) == 0
+    assert capsys.readouterr().out.splitlines() == [str(out / "c.png")]  # the others are there already
+    assert main(words) == 0
+    assert main([*words, "--out", str(photos)]) == 2
+    assert "is the folder of" in capsys.readouterr().err
+    (photos / "d.webp").write_bytes(GOOD)
+    assert main(words) == 2
+    assert re.search(r"d\.png and .*d\.webp would both become .*d\.png: rename one", capsys.readouterr().err)
+
+
 class OlderModel:
     """A transport to a model that a version without marks exported."""
 
     def predict(self, signature, inputs, output, timeout):
         told = {"attributes": ["Hat"], "block_bounds": [0, 8], "step": 4, "elegant_tf": "0.1.0"}
-        return np.array([json.dumps(told).encode()], object)
+        return {"json": np.array([json.dumps(told).encode()], object)}
 
 
 def test_the_receipt_of_an_older_model_has_no_hash():

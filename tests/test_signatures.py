@@ -136,11 +136,14 @@ def test_metadata(signatures, tiny_export):
     assert texts == [json.loads((tiny_export / "assets" / "metadata.json").read_text())] * 2
 
 
-def test_requests_can_be_joined(signatures):
+@pytest.mark.parametrize("which", ["signatures", "status_signatures"])
+def test_requests_can_be_joined(which, request):
     """A batching server concatenates inputs along their first axes and splits the outputs."""
+    functions = request.getfixturevalue(which)
     for name, one in warmup_inputs(SIZE, 3, (4, 4, 16)).items():
-        alone = signatures[name](**one)
-        joined = signatures[name](**{key: tf.concat([value] * 3, axis=0) for key, value in one.items()})
+        alone = functions[name](**one)
+        assert ("status" in alone) == (which == "status_signatures" and name != "metadata")
+        joined = functions[name](**{key: tf.concat([value] * 3, axis=0) for key, value in one.items()})
         for key, value in alone.items():
             assert joined[key].shape[0] == 3
             for row in joined[key]:
@@ -202,3 +205,88 @@ def test_wrong_inputs_are_named(signatures, name, inputs, message):
     }[name]
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         signatures[name](**{**right, **inputs})
+
+
+@pytest.fixture(scope="module")
+def status_signatures(status_export):
+    return tf.saved_model.load(str(status_export)).signatures
+
+
+def three_rows(name):
+    """Right inputs of a signature."""
+    data = tf.constant([encoded(face) for face in FACES[:3]])
+    pixels = tf.constant(to_float(np.stack([resize(face, SIZE) for face in FACES[:3]])))
+    code = tf.random.stateless_normal([3, 4, 4, 16], [1, 2])
+    swap = {"image": data, "exemplar": data[::-1], "weights": tf.eye(3)}
+    return {
+        "serving_default": swap,
+        "edit": {"images": pixels, "exemplars": pixels[::-1, None], "weights": tf.eye(3)[:, None]},
+        "encode": {"image": data},
+        "edit_with_code": {"image": data, "code": code, "weights": tf.eye(3)},
+        "edit_with_codes": {
+            "image": data,
+            "codes": tf.stack([code, code[::-1]], 1),
+            "weights": tf.repeat(tf.eye(3)[:, None], 2, 1),
+        },
+        "interpolate": {**swap, "steps": tf.constant([2, 3, 1])},
+    }[name]
+
+
+NOT_A_NUMBER, NO_IMAGE = float("nan"), b"no image"
+
+
+@pytest.mark.parametrize(
+    ("name", "spoilt", "status"),
+    [
+        (
+            "serving_default",
+            {"image": NO_IMAGE},
+            "image: is not a JPEG, PNG, WebP, GIF or BMP image: send one of these",
+        ),
+        ("serving_default", {"exemplar": b"", "image": b""}, "image: is empty (0 bytes): send an intact copy"),
+        ("serving_default", {"exemplar": GOOD[:99]}, "exemplar: is a damaged or truncated image: send an intact copy"),
+        ("serving_default", {"weights": NOT_A_NUMBER}, "weights: must be finite numbers"),
+        ("edit", {"weights": float("inf")}, "weights: must be finite numbers"),
+        ("edit", {"images": 255.0}, "images: must be numbers from -1 to 1"),
+        ("edit", {"exemplars": NOT_A_NUMBER}, "exemplars: must be numbers from -1 to 1"),
+        ("encode", {"image": GOOD[:99]}, "image: is a damaged or truncated image: send an intact copy"),
+        ("edit_with_code", {"code": NOT_A_NUMBER}, "code: must be finite numbers"),
+        ("edit_with_code", {"image": NO_IMAGE}, "image: is not a JPEG, PNG, WebP, GIF or BMP image: send one of these"),
+        ("edit_with_codes", {"codes": NOT_A_NUMBER}, "codes: must be finite numbers"),
+        ("interpolate", {"steps": 0}, "steps: must be 1 to 64, not 0"),
+        ("interpolate", {"steps": 10**6}, "steps: must be 1 to 64, not 1000000"),
+    ],
+)
+def test_what_is_wrong_with_a_row_spoils_no_other(signatures, status_signatures, name, spoilt, status):
+    right = three_rows(name)
+    inputs = dict(right)
+    for key, value in spoilt.items():
+        rows = tf.unstack(right[key])
+        inputs[key] = tf.stack([rows[0], tf.fill(rows[1].shape, tf.constant(value, rows[1].dtype)), rows[2]])
+    expected, found = signatures[name](**right), status_signatures[name](**inputs)
+    assert [text.decode() for text in found.pop("status").numpy()] == ["", status, ""]
+    assert set(found) == set(expected)
+    for key, rows in found.items():
+        rows, wanted = rows.numpy(), expected[key].numpy()
+        if name == "interpolate":
+            wanted = wanted[:, : rows.shape[1]]  # a row of a wrong number of steps does not make the others longer
+        np.testing.assert_array_equal(rows[[0, 2]], wanted[[0, 2]])
+        assert set(rows[1].flat if rows[1:2].ndim > 1 else rows[1:2]) == {b"" if rows.dtype == object else 0.0}
+
+
+def test_what_concerns_the_whole_request_still_fails_it(status_signatures):
+    right = three_rows("serving_default")
+    for changed, message in (
+        ({"weights": tf.ones([3, 2])}, "weights: must have 3 columns"),
+        ({"exemplar": right["exemplar"][:2]}, "exemplar: must be as many as image"),
+        ({name: value[:0] for name, value in right.items()}, "image: must hold at least one image"),
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            status_signatures["serving_default"](**{**right, **changed})
+
+
+def test_metadata_say_that_there_is_a_status(signatures, status_signatures):
+    for functions, expected in ((signatures, False), (status_signatures, True)):
+        found = functions["metadata"](id=tf.constant([0]))
+        assert set(found) == {"json", "attributes"}
+        assert json.loads(found["json"].numpy()[0])["export"]["status"] is expected

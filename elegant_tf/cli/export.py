@@ -17,6 +17,7 @@ TF Serving serves the newest version in --out, its model_base_path.
 
 examples:
   elegant-tf export --run runs/demo --out models/elegant --warmup
+  elegant-tf export --run runs/demo --out models/elegant --status --warmup
   elegant-tf export --run runs/demo --out models/elegant --encoding jpeg --tflite float32,float16
 """
 
@@ -40,6 +41,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add_comparison(parser)
     what = "add requests that TF Serving runs before it answers (needs 'elegant-tf[serving]')"
     parser.add_argument("--warmup", action="store_true", help=what)
+    what = "answer with a status for each image, so that a bad one does not fail the others of its request"
+    parser.add_argument("--status", action="store_true", help=what)
     parser.add_argument("--nowarmup", dest="warmup", action="store_false", help=argparse.SUPPRESS)
 
 
@@ -55,6 +58,7 @@ def _run(options: argparse.Namespace) -> None:
         encoding=options.encoding,
         precision=options.precision,
         warmup=options.warmup,
+        status=options.status,
     )
     path = export_savedmodel(options.run, options.out, options=how, step=options.step)
     print(path)

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from elegant_tf.bounds import LARGEST_VERSION
 from elegant_tf.catalogue import Exemplar
 from elegant_tf.cli.command import Command, add_parser
 from elegant_tf.cli.exemplars import add_exemplar_options, find_known
-from elegant_tf.cli.options import add_images, add_number, add_path, add_strength
+from elegant_tf.cli.options import add_images, add_number, add_path, add_strength, files_of
 from elegant_tf.cli.tensorflow import prepare_tensorflow
+from elegant_tf.errors import UserError
 from elegant_tf.images import check_output, decode_image, write_image
 from elegant_tf.marks import packet_in, xmp_packet
 from elegant_tf.serving.client import MOST_RETRIES, Client, connect, image_bytes
 from elegant_tf.serving.endpoint import Endpoint
+
+TOGETHER = 8
+"""Images in one request: as many as docs/serving/batching.config allows."""
 
 HELP = """\
 Uses an exported model on TF Serving, or on another server with the same interface.
@@ -35,6 +43,11 @@ examples:
       --input a.jpg --exemplar b.jpg --attributes Eyeglasses --out c.png
   elegant-tf serve-client edit --server faces.example:443 --tls --protocol rest --model elegant --label stable \\
       --input a.jpg --exemplar b.jpg c.jpg --attributes Bangs,Smiling --strength 1 0.5 --out d.png
+  elegant-tf serve-client edit --server localhost:8500 --model elegant \\
+      --input people --exemplar b.jpg --attributes Eyeglasses --out edited
+
+The last edits all images in a folder and writes each to edited/NAME.png; images that are there already stay. Images
+that cannot be read or edited are named, and the others are edited; the exit status is then 2.
 """
 
 METADATA = """\
@@ -47,12 +60,12 @@ example:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
-    edit = add_parser(actions, "edit", "transfer attributes to an image", EDIT)
+    edit = add_parser(actions, "edit", "transfer attributes to images", EDIT)
     metadata = add_parser(actions, "metadata", "print a model's metadata", METADATA)
-    add_images(edit)
+    add_images(edit, several=True)
     add_exemplar_options(edit, nearest=False)
     add_strength(edit)
-    edit.add_argument("--nomark", action="store_true", help="do not mark the image as edited")
+    edit.add_argument("--nomark", action="store_true", help="do not mark images as edited")
     for action in (edit, metadata):
         _add_endpoint(action)
 
@@ -92,21 +105,58 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _edit(client: Client, options: argparse.Namespace) -> None:
-    check_output(options.out, options.overwrite)
+    several = len(options.input) > 1 or os.path.isdir(options.input[0])
+    targets = _targets(options) if several else {options.input[0]: options.out}
+    if not several:
+        check_output(options.out, options.overwrite)
     found = find_known(options, check=client.check_catalogue)
     exemplars = [image_bytes(one) if isinstance(one, str) else one for one in found]
-    (edited,) = client.edit(
-        [image_bytes(path) for path in options.input], exemplars, options.attributes, options.strength
-    )
-    mark = None if options.nomark else _mark(client, options, found)
-    write_image(options.out, decode_image(edited, f"the answer of {options.server}"), options.overwrite, mark)
-    print(options.out)
+    given = [one if isinstance(one, str) else one.code for one in found]
+    receipt = functools.cache(lambda: client.receipt(given, options.attributes, options.strength))
+    failed = 0
+    for file, answer in _answers(client, list(targets), exemplars, options):
+        if isinstance(answer, UserError):
+            if not several:
+                raise answer
+            print(answer, file=sys.stderr)
+            failed += 1
+            continue
+        mark = None if options.nomark else xmp_packet(receipt(), packet_in(file))
+        edited = decode_image(answer, f"the answer of {options.server}")
+        write_image(targets[file], edited, options.overwrite, mark)
+        print(targets[file])
+    if failed:
+        raise UserError(f"{failed} of {len(targets)} images were not edited; the lines above say why")
 
 
-def _mark(client: Client, options: argparse.Namespace, found: Sequence[str | Exemplar]) -> bytes:
-    exemplars = [one if isinstance(one, str) else one.code for one in found]
-    receipt = client.receipt(exemplars, options.attributes, options.strength)
-    return xmp_packet(receipt, packet_in(options.input[0]))
+def _targets(options: argparse.Namespace) -> dict[str, str]:
+    """The file in the folder --out that each image is written to, without those that are there already and stay."""
+    sources: dict[str, str] = {}
+    for file in dict.fromkeys(files_of(options.input)):
+        target = os.path.join(options.out, f"{Path(file).stem}.png")
+        other = sources.setdefault(target, file)
+        if other != file:
+            raise UserError(f"{other} and {file} would both become {target}: rename one")
+        if os.path.exists(target) and os.path.samefile(file, target):
+            raise UserError(f"--out={options.out}: is the folder of {file}: choose another folder")
+    return {file: target for target, file in sources.items() if options.overwrite or not os.path.lexists(target)}
+
+
+def _answers(
+    client: Client, files: Sequence[str], exemplars: Sequence[bytes | Exemplar], options: argparse.Namespace
+) -> Iterator[tuple[str, bytes | UserError]]:
+    """Each file, and its edited image, encoded, or the error that names it."""
+    for start in range(0, len(files), TOGETHER):
+        images: dict[str, bytes] = {}
+        for file in files[start : start + TOGETHER]:
+            try:
+                images[file] = image_bytes(file)
+            except UserError as error:
+                yield file, error
+        if images:
+            answers = client.edit_each(list(images.values()), exemplars, options.attributes, options.strength)
+            for file, answer in zip(images, answers, strict=True):
+                yield file, UserError(f"{file}: {answer}") if isinstance(answer, UserError) else answer
 
 
 COMMANDS = (Command("serve-client", "edit on a server", HELP, _add_options, _run),)

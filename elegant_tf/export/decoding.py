@@ -1,12 +1,13 @@
 """Decodes and encodes images inside a TensorFlow graph, with the results of `images` in Python.
 
-Servers decode files from anyone. Sizes are therefore checked in the headers first, and every fault raises an
-InvalidArgumentError that names the input.
+Servers decode files from anyone. Sizes are therefore checked in the headers first. Every fault is named, with the
+input: by an InvalidArgumentError for all images, or by a text for each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import tensorflow as tf
 
@@ -22,6 +23,10 @@ _HEADER_BYTES = 32
 _JPEG, _PNG, _GIF, _BMP, _WEBP = range(5)
 _MAGICS = {_JPEG: b"\xff\xd8\xff", _PNG: b"\x89PNG\r\n\x1a\n", _GIF: b"GIF8", _BMP: b"BM"}
 _GIF_TRAILER = b"\x3b"
+_INTACT_COPY = "send an intact copy"
+
+_Found: TypeAlias = tuple[tf.Tensor, tf.Tensor]
+"""What is wrong with an image, an empty string if nothing is, and the image, uint8 `[H, W, 3]`."""
 
 
 def decode_images(encoded: tf.Tensor, size: int, resize: str, name: str) -> tf.Tensor:
@@ -41,14 +46,57 @@ def decode_images(encoded: tf.Tensor, size: int, resize: str, name: str) -> tf.T
         uint8 RGB `[N, S, S, 3]`. Running it raises InvalidArgumentError on data that are not an image of these formats,
         damaged, or larger than `MAX_PIXELS`.
     """
-    encoded = ensure(encoded, tf.size(encoded) > 0, f"{name}: must hold at least one image")
+    encoded = _ensure_some(encoded, name)
 
     def one(data: tf.Tensor) -> tf.Tensor:
-        return square(_decode(data, name), size, resize)
+        fault, image = _decode(data, name)
+        return square(ensure(image, tf.equal(fault, ""), fault), size, resize)
 
     spec = tf.TensorSpec([size, size, 3], tf.uint8)
     with tf.name_scope(name):
         return tf.map_fn(one, encoded, parallel_iterations=2, fn_output_signature=spec)
+
+
+def decode_intact_images(encoded: tf.Tensor, size: int, resize: str, name: str) -> tuple[tf.Tensor, tf.Tensor]:
+    """Decodes as `decode_images` does, but an image that cannot be decoded spoils no other.
+
+    Returns:
+        uint8 RGB `[N, S, S, 3]`, zeros for images that cannot be decoded, and what is wrong with each, strings `[N]`,
+        empty if nothing is. Running it raises InvalidArgumentError only if there is no image.
+    """
+    encoded = _ensure_some(encoded, name)
+    count = tf.size(encoded)
+
+    def one(row: tf.Tensor, data: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        fault, image = _decode(data, name)
+        image = tf.where(tf.equal(fault, ""), square(image, size, resize), tf.constant(0, tf.uint8))
+        return row, fault, image
+
+    with tf.name_scope(name):
+        # Only a dataset can go on after an error in a graph: it leaves the rows out that the decoders fail at. The row
+        # behind the last keeps it from being empty. One by one: handing small images to threads takes longer than to
+        # decode them, and signatures with two images decode them at the same time.
+        rows = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded))
+        decoded = rows.map(one).ignore_errors()
+        last = tf.data.Dataset.from_tensors((count, "", tf.zeros([size, size, 3], tf.uint8)))
+        joined = decoded.concatenate(last).batch(tf.cast(count, tf.int64) + 1).with_options(_plain())
+        places, faults, images = joined.get_single_element()
+        damaged = tf.fill([count + 1], f"{name}: is a damaged or truncated image: {_INTACT_COPY}")
+        faults = tf.tensor_scatter_nd_update(damaged, places[:, None], faults)
+        images = tf.scatter_nd(places[:, None], images, [count + 1, size, size, 3])
+        return images[:-1], faults[:-1]
+
+
+def _plain() -> tf.data.Options:
+    """Without the rewriting and tuning of datasets, which take longer than to decode an image."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
+    return options
+
+
+def _ensure_some(encoded: tf.Tensor, name: str) -> tf.Tensor:
+    return ensure(encoded, tf.size(encoded) > 0, f"{name}: must hold at least one image")
 
 
 def encode_images(images: tf.Tensor, encoding: str) -> tf.Tensor:
@@ -88,35 +136,51 @@ def _resample(image: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value(tf.floor(resized + 0.5), 0.0, 255.0)
 
 
-def _decode(data: tf.Tensor, name: str) -> tf.Tensor:
+def _decode(data: tf.Tensor, name: str) -> _Found:
     header = tf.cast(tf.io.decode_raw(data, tf.uint8, fixed_length=_HEADER_BYTES), tf.int32)
-    branches: dict[int, Callable[[], tf.Tensor]] = {
+    branches: dict[int, Callable[[], _Found]] = {
         _JPEG: lambda: _decode_jpeg(data, name),
         _PNG: lambda: _decode_png(data, header, name),
         _GIF: lambda: _decode_gif(data, header, name),
         _BMP: lambda: _decode_bmp(data, header, name),
         _WEBP: lambda: _decode_webp(data, header, name),
     }
-    image = tf.switch_case(_kind(data, name), branches)
-    return tf.ensure_shape(image, [None, None, 3])
+    fault, image = tf.switch_case(_kind(data), branches, default=lambda: _unknown(data, name))
+    return fault, tf.ensure_shape(image, [None, None, 3])
 
 
-def _kind(data: tf.Tensor, name: str) -> tf.Tensor:
+def _kind(data: tf.Tensor) -> tf.Tensor:
     kind = tf.constant(-1)
     for number, magic in _MAGICS.items():
         kind = tf.where(tf.equal(tf.strings.substr(data, 0, len(magic)), magic), number, kind)
     riff = tf.equal(tf.strings.substr(data, 0, 4), b"RIFF") & _has(data, 8, b"WEBP")
-    kind = tf.where(riff, _WEBP, kind)
-    return ensure(kind, kind >= 0, f"{name}: is not a JPEG, PNG, WebP, GIF or BMP image")
+    return tf.where(riff, _WEBP, kind)
 
 
-def _decode_jpeg(data: tf.Tensor, name: str) -> tf.Tensor:
+def _unknown(data: tf.Tensor, name: str) -> _Found:
+    unknown = tf.constant(f"{name}: is not a JPEG, PNG, WebP, GIF or BMP image: send one of these")
+    empty = _fault(tf.equal(tf.strings.length(data), 0), f"{name}: is empty (0 bytes): {_INTACT_COPY}")
+    return first_fault(empty, unknown), _nothing()
+
+
+def _nothing() -> tf.Tensor:
+    return tf.zeros([1, 1, 3], tf.uint8)
+
+
+def _unless(fault: tf.Tensor, decode: Callable[[], tf.Tensor]) -> tf.Tensor:
+    """The decoded image, which must not be decoded if anything is wrong with it."""
+    return tf.cond(tf.equal(fault, ""), decode, _nothing)
+
+
+def _decode_jpeg(data: tf.Tensor, name: str) -> _Found:
     shape = tf.io.extract_jpeg_shape(data)
-    data = _check_size(data, shape[1], shape[0], name)
+    large = _size_fault(shape[1], shape[0], name)
     # A second end marker is ignored, and one for a file that lacks its own lets TensorFlow decode it as Pillow does.
     whole = tf.equal(tf.strings.substr(data, -2, 2), END_OF_JPEG)
-    image = tf.io.decode_jpeg(tf.strings.join([data, END_OF_JPEG]), channels=3, dct_method="INTEGER_ACCURATE")
-    return ensure(image, whole | (_lost_share(image) <= LOST_SHARE), f"{name}: is a truncated JPEG image")
+    ended = tf.strings.join([data, END_OF_JPEG])
+    image = _unless(large, lambda: tf.io.decode_jpeg(ended, channels=3, dct_method="INTEGER_ACCURATE"))
+    lost = ~whole & (_lost_share(image) > LOST_SHARE)
+    return first_fault(large, _fault(lost, f"{name}: is a truncated JPEG image: {_INTACT_COPY}")), image
 
 
 def _lost_share(image: tf.Tensor) -> tf.Tensor:
@@ -127,24 +191,32 @@ def _lost_share(image: tf.Tensor) -> tf.Tensor:
     return 1.0 - tf.cast(last + 1, tf.float32) / tf.cast(tf.shape(image)[0], tf.float32)
 
 
-def _decode_png(data: tf.Tensor, header: tf.Tensor, name: str) -> tf.Tensor:
-    data = _check_size(data, _big_endian(header[16:20]), _big_endian(header[20:24]), name)
+def _decode_png(data: tf.Tensor, header: tf.Tensor, name: str) -> _Found:
     # In greys of fewer than 8 bits, TensorFlow 2.21 takes alpha 1, not 255, for opaque: their transparency is ignored.
     few_greys = tf.equal(header[25], 0) & (header[24] < 8)
-    return tf.cond(
-        few_greys, lambda: tf.io.decode_png(data, channels=3), lambda: _on_white(tf.io.decode_png(data, channels=4))
-    )
+
+    def decode() -> tf.Tensor:
+        return tf.cond(
+            few_greys, lambda: tf.io.decode_png(data, channels=3), lambda: _on_white(tf.io.decode_png(data, channels=4))
+        )
+
+    large = _size_fault(_big_endian(header[16:20]), _big_endian(header[20:24]), name)
+    return large, _unless(large, decode)
 
 
-def _decode_bmp(data: tf.Tensor, header: tf.Tensor, name: str) -> tf.Tensor:
+def _decode_bmp(data: tf.Tensor, header: tf.Tensor, name: str) -> _Found:
     height = tf.bitcast(tf.cast(_little_endian(header[22:26]), tf.uint32), tf.int32)  # negative: rows from the top down
-    data = _check_size(data, _little_endian(header[18:22]), tf.abs(tf.cast(height, tf.int64)), name)
-    image = tf.io.decode_bmp(data)
-    grey = tf.equal(tf.shape(image)[2], 1)
-    return tf.cond(grey, lambda: tf.repeat(image[..., :1], 3, axis=2), lambda: image[..., :3])
+
+    def decode() -> tf.Tensor:
+        image = tf.io.decode_bmp(data)
+        grey = tf.equal(tf.shape(image)[2], 1)
+        return tf.cond(grey, lambda: tf.repeat(image[..., :1], 3, axis=2), lambda: image[..., :3])
+
+    large = _size_fault(_little_endian(header[18:22]), tf.abs(tf.cast(height, tf.int64)), name)
+    return large, _unless(large, decode)
 
 
-def _decode_webp(data: tf.Tensor, header: tf.Tensor, name: str) -> tf.Tensor:
+def _decode_webp(data: tf.Tensor, header: tf.Tensor, name: str) -> _Found:
     lossy = [_little_endian(header[26:28]) & 0x3FFF, _little_endian(header[28:30]) & 0x3FFF]
     bits = _little_endian(header[21:25])
     lossless = [(bits & 0x3FFF) + 1, (bits // 2**14 & 0x3FFF) + 1]
@@ -152,25 +224,34 @@ def _decode_webp(data: tf.Tensor, header: tf.Tensor, name: str) -> tf.Tensor:
     width, height = tf.unstack(
         tf.where(_has(data, 12, b"VP8X"), extended, tf.where(_has(data, 12, b"VP8L"), lossless, lossy))
     )
-    data = _check_size(data, width, height, name)
     # TensorFlow 2.21 ends the process when it is asked for the first frame alone of an animation.
     animated = _has(data, 12, b"VP8X") & (header[20] & 2 > 0)
-    data = ensure(data, ~animated, f"{name}: is an animated WebP image; send a still one")
-    image = tf.io.decode_image(data, expand_animations=False)
-    return tf.cond(tf.equal(tf.shape(image)[2], 4), lambda: _on_white(image), lambda: image)
+
+    def decode() -> tf.Tensor:
+        image = tf.io.decode_image(data, expand_animations=False)
+        return tf.cond(tf.equal(tf.shape(image)[2], 4), lambda: _on_white(image), lambda: image)
+
+    moving = _fault(animated, f"{name}: is an animated WebP image; send a still one")
+    fault = first_fault(_size_fault(width, height, name), moving)
+    return fault, _unless(fault, decode)
 
 
-def _decode_gif(data: tf.Tensor, header: tf.Tensor, name: str) -> tf.Tensor:
+def _decode_gif(data: tf.Tensor, header: tf.Tensor, name: str) -> _Found:
     """Cuts the data after the first frame: the decoder would decode them all."""
-    end, width, height = _first_gif_frame(data, header, name)
+    damaged, end, width, height = _first_gif_frame(data, header, name)
     canvas = [_little_endian(header[6:8]), _little_endian(header[8:10])]
-    data = _check_size(data, tf.maximum(canvas[0], width), tf.maximum(canvas[1], height), name)
-    image = tf.io.decode_image(tf.strings.substr(data, 0, end) + _GIF_TRAILER, channels=3, expand_animations=False)
-    return tf.ensure_shape(image, [None, None, 3])
+    large = _size_fault(tf.maximum(canvas[0], width), tf.maximum(canvas[1], height), name)
+
+    def decode() -> tf.Tensor:
+        frame = tf.strings.substr(data, 0, end) + _GIF_TRAILER
+        return tf.ensure_shape(tf.io.decode_image(frame, channels=3, expand_animations=False), [None, None, 3])
+
+    fault = first_fault(damaged, large)
+    return fault, _unless(fault, decode)
 
 
-def _first_gif_frame(data: tf.Tensor, header: tf.Tensor, name: str) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Where a GIF's first frame ends, and its width and height.
+def _first_gif_frame(data: tf.Tensor, header: tf.Tensor, name: str) -> tuple[tf.Tensor, ...]:
+    """What is wrong with a GIF, where its first frame ends, and the frame's width and height.
 
     Walks over blocks: 0x21 begins an extension, 0x2C a frame. Both end in sub-blocks, each a length and that number of
     bytes; the last one has length 0 (GIF89a specification, sections 15 to 27).
@@ -202,8 +283,8 @@ def _first_gif_frame(data: tf.Tensor, header: tf.Tensor, name: str) -> tuple[tf.
     first = 13 + table(header[10])
     state = tf.where(first > last, bad, at_block)
     position, state, width, height = tf.while_loop(lambda _, state, *rest: state < done, step, (first, state, 0, 0))
-    position = ensure(position, tf.equal(state, done), f"{name}: is a damaged or truncated GIF image")
-    return position, tf.cast(width, tf.int64), tf.cast(height, tf.int64)
+    fault = _fault(tf.not_equal(state, done), f"{name}: is a damaged or truncated GIF image: {_INTACT_COPY}")
+    return fault, position, tf.cast(width, tf.int64), tf.cast(height, tf.int64)
 
 
 def _has(data: tf.Tensor, position: int, text: bytes) -> tf.Tensor:
@@ -227,13 +308,28 @@ def _on_white(image: tf.Tensor) -> tf.Tensor:
     return tf.cast((color * alpha + 255 * (255 - alpha) + 127) // 255, tf.uint8)
 
 
-def _check_size(data: tf.Tensor, width: tf.Tensor, height: tf.Tensor, name: str) -> tf.Tensor:
+def _size_fault(width: tf.Tensor, height: tf.Tensor, name: str) -> tf.Tensor:
     width, height = tf.cast(width, tf.int64), tf.cast(height, tf.int64)
     fits = (width > 0) & (height > 0) & (width <= MAX_PIXELS) & (height <= MAX_PIXELS) & (width * height <= MAX_PIXELS)
-    return ensure(data, fits, f"{name}: claims to be empty or to have more than {MAX_PIXELS} pixels:", width, height)
+    claimed = [f"{name}: claims", tf.strings.as_string(width), "x", tf.strings.as_string(height)]
+    expected = f"pixels; expected at least one and not more than {MAX_PIXELS} pixels: scale it down first"
+    return _fault(~fits, tf.strings.join([*claimed, expected], " "))
 
 
-def ensure(value: tf.Tensor, condition: tf.Tensor, message: str, *seen: tf.Tensor) -> tf.Tensor:
+def _fault(wrong: tf.Tensor, text: str | tf.Tensor) -> tf.Tensor:
+    """The text where something is wrong, otherwise an empty string."""
+    return tf.where(wrong, text, "")
+
+
+def first_fault(*faults: tf.Tensor) -> tf.Tensor:
+    """The first of several texts that is not empty, place by place."""
+    first, *others = faults
+    for other in others:
+        first = tf.where(tf.equal(first, ""), other, first)
+    return first
+
+
+def ensure(value: tf.Tensor, condition: tf.Tensor, message: str | tf.Tensor, *seen: tf.Tensor) -> tf.Tensor:
     """The value if the condition holds; otherwise InvalidArgumentError, with the message and the values `seen`."""
     with tf.control_dependencies([tf.debugging.Assert(condition, [message, *seen])]):
         return tf.identity(value)

@@ -47,6 +47,7 @@ class ExportOptions:
         encoding: of edited images: png or jpeg.
         precision: number format of the convolutions.
         warmup: whether to add requests that TF Serving runs before it answers others.
+        status: whether signatures say what is wrong with each image, instead of refusing the whole request.
 
     Raises:
         UserError: a value is not allowed.
@@ -58,6 +59,7 @@ class ExportOptions:
     encoding: str = "png"
     precision: str = "float32"
     warmup: bool = False
+    status: bool = False
 
     def __post_init__(self) -> None:
         choices = {"resize": RESIZES, "encoding": ENCODINGS, "precision": PRECISIONS}
@@ -134,7 +136,7 @@ def load_for_export(run_dir: str | os.PathLike[str], step: int | None, precision
 
 
 def _save(generator: Elegant, options: ExportOptions, size: int, described: Mapping[str, Any], path: Path) -> None:
-    signatures = make_signatures(generator, size, options.resize, options.encoding, described)
+    signatures = make_signatures(generator, size, options.resize, options.encoding, described, options.status)
     asset = path / METADATA_FILE
     asset.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
     module = tf.Module()

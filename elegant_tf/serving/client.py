@@ -7,7 +7,7 @@ import io
 import json
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +21,7 @@ from elegant_tf.coefficients import swap_coefficients
 from elegant_tf.errors import UserError
 from elegant_tf.images import MAX_PIXELS, READ_FORMATS, read_image
 from elegant_tf.marks import ExemplarData, Receipt, receipt_of
-from elegant_tf.serving.endpoint import Endpoint, Refused, Transport, Unavailable
+from elegant_tf.serving.endpoint import STATUS, Endpoint, Refused, Transport, Unavailable, one_line
 from elegant_tf.serving.rest_transport import RestTransport
 
 MOST_RETRIES = 1000
@@ -71,7 +71,7 @@ class Client:
             Unavailable: the server was not available at any attempt.
         """
         try:
-            return _read_metadata(self._ask("metadata", {"id": np.zeros(1, np.int32)}, "json"))
+            return _read_metadata(self._ask("metadata", {"id": np.zeros(1, np.int32)}, "json")["json"])
         except Refused as error:
             expected = "expected the signature 'metadata' of a model that elegant-tf exported"
             raise UserError(f"{self._transport.endpoint}: {expected}, found another model: {error}") from error
@@ -83,7 +83,7 @@ class Client:
         attributes: Sequence[str],
         strength: float | Sequence[float] = 1.0,
     ) -> list[bytes]:
-        """Transfers attributes from exemplars to images, and returns the edited images, encoded.
+        """Transfers attributes from exemplars to images in one request, and returns the edited images, encoded.
 
         Args:
             images: N encoded images, each of which gets the same edit.
@@ -95,17 +95,46 @@ class Client:
 
         Raises:
             UserError: an attribute is unknown, numbers do not fit together, a catalogue is that of another model, the
-                server refused the request, or its answer is not that of the model that `metadata` describes.
+                server refused the request or an image, or its answer is not that of the model that `metadata`
+                describes.
             Unavailable: the server was not available at any attempt.
         """
-        coefficients = swap_coefficients(self.metadata["attributes"], attributes, len(exemplars), strength)
-        count = len(images)
-        inputs = {"image": _objects(images), "weights": np.repeat(coefficients.sum(0)[None], count, axis=0)}
-        if len(exemplars) == 1 and isinstance(exemplars[0], bytes):
-            inputs["exemplar"] = _objects([exemplars[0]] * count)
-            return self._ask_for_images("serving_default", inputs)
-        inputs["code"] = np.repeat(self._joined_code(exemplars, coefficients)[None], count, axis=0)
-        return self._ask_for_images("edit_with_code", inputs)
+        answers = self._ask_for_images(images, *self._exemplar_inputs(exemplars, attributes, strength))
+        return list(self._without_refusals(answers))
+
+    def edit_each(
+        self,
+        images: Sequence[bytes],
+        exemplars: Sequence[bytes | Exemplar],
+        attributes: Sequence[str],
+        strength: float | Sequence[float] = 1.0,
+    ) -> list[bytes | Refused]:
+        """Edits as `edit` does, but an image that the server refuses spoils no other.
+
+        One request holds all images if the model was exported with `--status`. Otherwise, or if the server refuses this
+        request, perhaps because it takes fewer images at once, each image is sent by itself.
+
+        Returns:
+            For each image, the edited image, encoded, or the error that says why the server refused it. All other
+            errors are raised as by `edit`.
+        """
+        signature, shared = self._exemplar_inputs(exemplars, attributes, strength)
+        if self.has_status and len(images) > 1:
+            with contextlib.suppress(Refused):
+                return self._ask_for_images(images, signature, shared)
+        answers: list[bytes | Refused] = []
+        for image in images:
+            try:
+                answers += self._ask_for_images([image], signature, shared)
+            except Refused as error:
+                answers.append(error)
+        return answers
+
+    @property
+    def has_status(self) -> bool:
+        """Whether the model says for each image of a request what is wrong with it: `elegant-tf export --status`."""
+        options = self.metadata.get("export")
+        return isinstance(options, dict) and options.get(STATUS) is True
 
     def receipt(
         self, exemplars: Sequence[ExemplarData], attributes: Sequence[str], strength: float | Sequence[float] = 1.0
@@ -133,6 +162,16 @@ class Client:
         """Closes the connection."""
         self._transport.close()
 
+    def _exemplar_inputs(
+        self, exemplars: Sequence[bytes | Exemplar], attributes: Sequence[str], strength: float | Sequence[float]
+    ) -> tuple[str, dict[str, Any]]:
+        """The signature that edits with these exemplars, and its inputs besides `image`, for one image."""
+        coefficients = swap_coefficients(self.metadata["attributes"], attributes, len(exemplars), strength)
+        weights = coefficients.sum(0)
+        if len(exemplars) == 1 and isinstance(exemplars[0], bytes):
+            return "serving_default", {"weights": weights, "exemplar": exemplars[0]}
+        return "edit_with_code", {"weights": weights, "code": self._joined_code(exemplars, coefficients)}
+
     def _joined_code(self, exemplars: Sequence[bytes | Exemplar], coefficients: np.ndarray) -> np.ndarray:
         """One code `[h, w, C]` with the block of each attribute from the exemplar that gives it."""
         encoded = iter(self._encode([one for one in exemplars if isinstance(one, bytes)]))
@@ -150,7 +189,11 @@ class Client:
         """A code `[h, w, C]` for each of the images."""
         if not images:
             return []
-        codes, channels = self._ask("encode", {"image": _objects(images)}, "code"), self.metadata["block_bounds"][-1]
+        answer, channels = self._ask("encode", {"image": _objects(images)}, "code"), self.metadata["block_bounds"][-1]
+        for number, text in enumerate(self._statuses(answer, len(images)), 1):
+            if text:
+                raise Refused(f"{self._transport.endpoint}: exemplar {number} of {len(images)}: {text}")
+        codes = answer["code"]
         if codes.dtype == object or codes.ndim != 4 or (len(codes), codes.shape[3]) != (len(images), channels):
             raise self._unexpected(f"codes [{len(images)}, h, w, {channels}]", codes)
         return list(codes)
@@ -165,18 +208,40 @@ class Client:
             )
         return exemplar
 
-    def _ask_for_images(self, signature: str, inputs: Mapping[str, np.ndarray]) -> list[bytes]:
-        """An encoded image for each of the images among the inputs."""
-        edited = self._ask(signature, inputs, "edited_bytes")
-        count = len(inputs["image"])
+    def _ask_for_images(
+        self, images: Sequence[bytes], signature: str, shared: Mapping[str, Any]
+    ) -> list[bytes | Refused]:
+        """For each of the images, the edited one, encoded, or what is wrong with it; `shared`: all other inputs."""
+        count = len(images)
+        inputs = {name: _repeated(value, count) for name, value in shared.items()}
+        answer = self._ask(signature, {"image": _objects(images), **inputs}, "edited_bytes")
+        edited = answer["edited_bytes"]
         if edited.shape != (count,) or not all(isinstance(data, bytes) for data in edited):
             raise self._unexpected(f"encoded images [{count}]", edited)
-        return list(edited)
+        endpoint = self._transport.endpoint
+        statuses = self._statuses(answer, count)
+        return [Refused(f"{endpoint}: {text}") if text else data for data, text in zip(edited, statuses, strict=True)]
+
+    def _statuses(self, answer: Mapping[str, np.ndarray], count: int) -> list[str]:
+        """What is wrong with each of the `count` rows of an answer; empty texts where nothing is."""
+        if STATUS not in answer:
+            return [""] * count
+        found = answer[STATUS]
+        if found.shape != (count,) or not all(isinstance(text, bytes) for text in found):
+            raise self._unexpected(f"texts [{count}]", found)
+        return [one_line(text.decode("utf-8", "replace")) for text in found]
+
+    def _without_refusals(self, answers: Sequence[bytes | Refused]) -> Iterator[bytes]:
+        for number, answer in enumerate(answers, 1):
+            if isinstance(answer, Refused):
+                raise Refused(f"{answer} (image {number} of {len(answers)})")
+            yield answer
 
     def _unexpected(self, expected: str, found: np.ndarray) -> UserError:
         return UserError(f"{self._transport.endpoint}: expected {expected}, found {found.dtype} {list(found.shape)}")
 
-    def _ask(self, signature: str, inputs: Mapping[str, np.ndarray], output: str) -> np.ndarray:
+    def _ask(self, signature: str, inputs: Mapping[str, np.ndarray], output: str) -> dict[str, np.ndarray]:
+        """An output of a signature, and `status` if it has one."""
         return with_retries(
             lambda timeout: self._transport.predict(signature, inputs, output, timeout), self._timeout, self._retries
         )
@@ -255,6 +320,11 @@ def _read_metadata(found: np.ndarray) -> dict[str, Any]:
     if not fit:
         raise Refused("its metadata have attributes and block_bounds that do not fit together")
     return metadata
+
+
+def _repeated(value: bytes | np.ndarray, count: int) -> np.ndarray:
+    """One row as `count` equal ones."""
+    return _objects([value] * count) if isinstance(value, bytes) else np.repeat(value[None], count, axis=0)
 
 
 def _objects(values: Sequence[bytes]) -> np.ndarray:

@@ -11,6 +11,9 @@ import numpy as np
 
 from elegant_tf.errors import UserError
 
+STATUS = "status"
+"""The output that says for each row what is wrong with it, of models that were exported with `--status`."""
+
 
 class Unavailable(UserError):
     """The server could not be reached or is overloaded; a later attempt may succeed."""
@@ -74,8 +77,10 @@ class Transport(Protocol):
 
     endpoint: Endpoint
 
-    def predict(self, signature: str, inputs: Mapping[str, np.ndarray], output: str, timeout: float) -> np.ndarray:
-        """One output of a signature. Encoded images are arrays of `bytes` objects, as inputs and as outputs.
+    def predict(
+        self, signature: str, inputs: Mapping[str, np.ndarray], output: str, timeout: float
+    ) -> dict[str, np.ndarray]:
+        """An output of a signature, and `status` if it has one. Images and texts are arrays of `bytes` objects.
 
         Raises:
             Unavailable: the server cannot be reached or is overloaded.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from elegant_tf.errors import UserError
-from elegant_tf.serving.endpoint import Endpoint, Refused, Unavailable, lacking, not_served, one_line
+from elegant_tf.serving.endpoint import STATUS, Endpoint, Refused, Unavailable, lacking, not_served, one_line
 
 # Images can be larger than gRPC's default limit of 4 MB; -1: no limit.
 _OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
@@ -42,7 +42,9 @@ class GrpcTransport:
         texts = [Path(path).read_bytes() if path is not None else None for path in files]
         return self._grpc.secure_channel(endpoint.server, self._grpc.ssl_channel_credentials(*texts), options=_OPTIONS)
 
-    def predict(self, signature: str, inputs: Mapping[str, np.ndarray], output: str, timeout: float) -> np.ndarray:
+    def predict(
+        self, signature: str, inputs: Mapping[str, np.ndarray], output: str, timeout: float
+    ) -> dict[str, np.ndarray]:
         from tensorflow import make_ndarray, make_tensor_proto
 
         request = self._requests.PredictRequest()
@@ -60,7 +62,8 @@ class GrpcTransport:
             raise self._translate(error, timeout) from error
         if output not in response.outputs:
             raise lacking(self.endpoint, output, response.outputs)
-        return make_ndarray(response.outputs[output])
+        names = {output, STATUS} & set(response.outputs)
+        return {name: make_ndarray(response.outputs[name]) for name in names}
 
     def _translate(self, error: Any, timeout: float) -> UserError:
         server, code, details = self.endpoint.server, error.code(), one_line(error.details() or "")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from elegant_tf.errors import UserError
-from elegant_tf.serving.endpoint import Endpoint, Refused, Unavailable, lacking, not_served, one_line
+from elegant_tf.serving.endpoint import STATUS, Endpoint, Refused, Unavailable, lacking, not_served, one_line
 
 # Bad gateway and service unavailable: the answers of a proxy, or of the server itself, under overload.
 _BUSY = (502, 503)
@@ -42,7 +42,9 @@ class RestTransport:
         self.endpoint, self._server, self._url = endpoint, endpoint.server, f"{url}:predict"
         self._tls = _tls_context(endpoint) if endpoint.tls else None
 
-    def predict(self, signature: str, inputs: Mapping[str, np.ndarray], output: str, timeout: float) -> np.ndarray:
+    def predict(
+        self, signature: str, inputs: Mapping[str, np.ndarray], output: str, timeout: float
+    ) -> dict[str, np.ndarray]:
         columns = {name: _to_json(value) for name, value in inputs.items()}
         body = json.dumps({"signature_name": signature, "inputs": columns}).encode()
         request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})
@@ -62,13 +64,13 @@ class RestTransport:
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{self._server}: its answer is not TF Serving's at {self._url}") from error
 
-    def _pick(self, outputs: Any, output: str) -> np.ndarray:
+    def _pick(self, outputs: Any, output: str) -> dict[str, np.ndarray]:
         # TF Serving omits the name of a signature's only output.
-        if isinstance(outputs, dict) and "b64" not in outputs:
-            if output not in outputs:
-                raise lacking(self.endpoint, output, outputs)
-            outputs = outputs[output]
-        return _from_json(outputs)
+        if not isinstance(outputs, dict) or "b64" in outputs:
+            outputs = {output: outputs}
+        if output not in outputs:
+            raise lacking(self.endpoint, output, outputs)
+        return {name: _from_json(outputs[name]) for name in {output, STATUS} & set(outputs)}
 
     def _translate(self, error: urllib.error.HTTPError) -> UserError:
         if error.code == http.HTTPStatus.NOT_FOUND:
