@@ -1,7 +1,8 @@
 """The files of a run's checkpoints: finding, writing and removing them. Needs no TensorFlow.
 
-A checkpoint is what its files say: `step-N.index` and `step-N.data-*`. TensorFlow's list of checkpoints, the file
-`checkpoint`, is written for other programs and never read.
+A checkpoint is what its files say: `step-N.index` and `step-N.data-*`, and `step-N.sha256` with their checksums, which
+`sha256sum --check` reads, too. TensorFlow's list of checkpoints, the file `checkpoint`, is written for other programs
+and never read.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from elegant_tf.errors import UserError
-from elegant_tf.files import reason, sync, write_text, writing
+from elegant_tf.files import file_sha256, reason, sync, write_text, writing
 from elegant_tf.rundir import CHECKPOINT_DIR, CHECKPOINT_PREFIX
 
 _LIST = "checkpoint"
-_FILE = re.compile(rf"{CHECKPOINT_PREFIX}-(0|[1-9]\d*)\.(?:index|data-\d{{5}}-of-(\d{{5}}))")
+_SUMS = ".sha256"
+_FILE = re.compile(rf"{CHECKPOINT_PREFIX}-(0|[1-9]\d*)\.(?:index|sha256|data-\d{{5}}-of-(\d{{5}}))")
 # Where a checkpoint is written, until all its files are there.
 _ASIDE = re.compile(rf"\.{CHECKPOINT_PREFIX}-(0|[1-9]\d*)\.part")
 
@@ -53,6 +55,25 @@ class CheckpointFiles:
         """The name of a file that a checkpoint lacks; empty if it has all."""
         return _lacking(step, self._names())
 
+    def altered(self, step: int) -> str:
+        """The name of a file of a checkpoint that is not as it was saved, by its checksum; empty if none is.
+
+        Checkpoints of versions before 0.3 have no checksums.
+
+        Raises:
+            UserError: a file cannot be read.
+        """
+        path = self.path(step).with_suffix(_SUMS)
+        try:
+            lines = path.read_text("utf-8", "replace").splitlines()
+            sums = {name: found for found, _, name in (line.partition("  ") for line in lines)}
+            names = [file.name for file in self._files(step) if file != path]
+            return next((name for name in names if file_sha256(self.folder / name) != sums.get(name)), "")
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise UserError(f"{path}: cannot be compared with the files: {reason(error)}") from error
+
     def check_access(self, step: int) -> None:
         """Raises UserError if a file of a checkpoint must not be read."""
         for path in self._files(step):
@@ -75,6 +96,8 @@ class CheckpointFiles:
                 shutil.rmtree(aside, ignore_errors=True)
                 aside.mkdir(parents=True)
                 yield aside / self.path(step).name
+                sums = [f"{file_sha256(aside / name)}  {name}\n" for name in sorted(os.listdir(aside))]
+                (aside / self.path(step).name).with_suffix(_SUMS).write_text("".join(sums), "utf-8")
                 for name in os.listdir(aside):
                     sync(aside / name)
                 self._put_in_place(step)
@@ -113,7 +136,8 @@ class CheckpointFiles:
         """Moves the files of a whole checkpoint out of the folder aside, the index last."""
         aside = self._aside(step)
         self.path(step).with_suffix(".index").unlink(missing_ok=True)
-        for name in sorted(filter(_FILE.fullmatch, os.listdir(aside))):  # data come before index
+        names = filter(_FILE.fullmatch, os.listdir(aside))
+        for name in sorted(names, key=lambda name: name.endswith(".index")):
             os.replace(aside / name, self.folder / name)
         sync(self.folder)
 

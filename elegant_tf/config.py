@@ -24,6 +24,11 @@ MOST_FACES = 1_000_000
 MOST_PAIRS = 65_536
 """In a batch."""
 
+MOST_WORKERS = 10_000
+
+LARGER_IS_BETTER: Mapping[str, bool] = {"realised": True, "leak": False, "reconstruction_psnr": True}
+"""Numbers of an evaluation that say which of two generators is better, and how."""
+
 
 def _option(
     default: Any,
@@ -96,6 +101,14 @@ class DataConfig(Group):
         at_most=0.25,
     )
     batch_size: int = _option(16, "Pairs of images per update, over all replicas.", at_least=1, at_most=MOST_PAIRS)
+    accumulate: int = _option(
+        1,
+        "Gradient accumulation: parts of a batch that each replica computes one after another, for the same update in "
+        "less memory.",
+        at_least=1,
+        at_most=MOST_PAIRS,
+        free=True,
+    )
     attribute_schedule: str = _option(
         "round_robin",
         "Train one attribute per update, in turn (round_robin), or all attributes in every batch (mixed).",
@@ -112,6 +125,8 @@ class DataConfig(Group):
         super().__post_init__()
         if self.kind not in ("faces", "tfds") and not self.data_dir:
             raise _wrong("data_dir", self.data_dir, f"the directory of images and label files, for --data={self.kind}")
+        if self.batch_size % self.accumulate:
+            raise _wrong("accumulate", self.accumulate, f"a divisor of {self.batch_size} (--batch_size)")
 
 
 @dataclass(frozen=True)
@@ -235,14 +250,75 @@ class RunConfig(Group):
         200_000, "Steps to train: one update per attribute (round_robin) or one update (mixed).", at_least=1
     )
     max_minutes: float = _option(0.0, "Minutes to train in this call before saving and stopping; 0: until --steps.")
-    strategy: str = _option("auto", "Devices to train on; auto: every GPU.", choices=("auto", "one_device", "mirrored"))
+    strategy: str = _option(
+        "auto",
+        "What trains: every GPU here (auto, mirrored), one device, several machines (multi_worker), or TPUs (tpu).",
+        choices=("auto", "one_device", "mirrored", "multi_worker", "tpu"),
+    )
+    cluster: str = _option(
+        "tf_config",
+        "For --strategy=multi_worker, what names the workers: the variable TF_CONFIG, SLURM's variables, or the host "
+        "name of a pod of an indexed Kubernetes Job or StatefulSet.",
+        choices=("tf_config", "slurm", "kubernetes"),
+    )
+    workers: int = _option(0, "Number of workers, for --cluster=kubernetes.", at_least=0, at_most=MOST_WORKERS)
+    port: int = _option(
+        8470, "Port of the first worker of a machine, for slurm and kubernetes.", at_least=1, at_most=65_535
+    )
+    tpu: str = _option("local", "For --strategy=tpu: the TPU's name or address, or local on a TPU's own machine.")
     jit: bool = _option(False, "Compile updates with XLA.")
+    recompute: bool = _option(
+        False,
+        "Recompute activations for their gradients instead of keeping them: less memory at high resolution, more time.",
+    )
+    updates_per_call: int = _option(
+        20, "Updates in one call of the compiled loop, at most; a signal waits for the call under way.", at_least=1
+    )
+    profile: str = _option(
+        "",
+        "First and last step, such as 101,103, of which a trace for TensorBoard's profiler is written to summaries/. "
+        "Default: none.",
+    )
     deterministic: bool = _option(False, "Make runs bit-identical on one machine, at some cost in speed.")
     checkpoint_every: int = _option(1000, "Steps between checkpoints.", at_least=1)
     checkpoints_kept: int = _option(3, "Number of newest checkpoints to keep.", at_least=1)
     log_every: int = _option(10, "Steps between lines of progress.", at_least=1)
     sample_every: int = _option(1000, "Steps between sample grids; 0: none.", at_least=0)
     evaluate_every: int = _option(0, "Steps between evaluations on held-out images; 0: none.", at_least=0)
+    keep_best: str = _option(
+        "none",
+        "Number of the evaluations of --evaluate_every by which the best generator is kept, in `best` of the run "
+        "directory, a packed run.",
+        choices=("none", *LARGER_IS_BETTER),
+    )
+    export_dir: str = _option(
+        "",
+        "Directory of a served model's versions. After the last step, the command `train` exports the generator to it: "
+        "that of --keep_best, or the last one. Default: no export.",
+        path=True,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.keep_best != "none" and not 1 <= self.evaluate_every <= self.steps:
+            right = f"none unless --evaluate_every is 1 to {self.steps} (--steps), not {self.evaluate_every}"
+            raise _wrong("keep_best", self.keep_best, right)
+        if self.recompute and self.jit:
+            raise _wrong("recompute", self.recompute, "false with --jit: XLA chooses by itself what to compute again")
+        first, last = self.profiled or (1, 1)
+        if not 1 <= first <= last <= self.steps:
+            raise _wrong("profile", self.profile, f"two steps, the first one first, from 1 to {self.steps} (--steps)")
+
+    @property
+    def profiled(self) -> tuple[int, int] | None:
+        """First and last step to trace; None: none."""
+        if not self.profile:
+            return None
+        try:
+            first, last = map(int, self.profile.split(","))
+        except ValueError:
+            raise _wrong("profile", self.profile, "two steps with a comma between them, such as 101,103") from None
+        return first, last
 
 
 @dataclass(frozen=True)

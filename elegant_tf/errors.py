@@ -8,3 +8,7 @@ class UserError(ValueError):
 
     The commands print the text alone and exit with status 2; in Python it is an ordinary `ValueError`.
     """
+
+
+USER_ERROR_STATUS = 2
+"""Exit status of a command that a UserError ends."""

@@ -118,6 +118,14 @@ def tiny_export(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="session")
+def status_export(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a status for each row."""
+    from elegant_tf.export.savedmodel import ExportOptions, export_savedmodel
+
+    return export_savedmodel(tiny_run, tmp_path_factory.mktemp("models") / "elegant", ExportOptions(status=True))
+
+
+@pytest.fixture(scope="session")
 def signatures(tiny_export: Path):
     """The served functions of `tiny_export`."""
     import tensorflow as tf

@@ -1,6 +1,6 @@
 """Trains on two CPU devices with the layers of a GPU, in a process of its own: TensorFlow starts with the devices set.
 
-`run("tiny")`, with the options `TINY`, and `run("golden2")` start this file as a script and read back what it saves.
+`run("overflow")` and `run("golden2")` start this file as a script and read back what it saves.
 """
 
 from __future__ import annotations
@@ -15,16 +15,6 @@ import numpy as np
 
 ROOT = Path(__file__).parents[1]
 REPLICAS = 2
-# Not the cycles: their partners and random numbers are those of a replica's part of the batch.
-TINY = {
-    "precision": "float64",
-    "ema_half_life": 5.0,
-    "mismatch_weight": 1.0,
-    "r1_weight": 1.0,
-    "residual_weight": 1.0,
-    "width": 12,
-    "optimizer": "muon",
-}
 
 
 def run(job: str) -> dict[str, np.ndarray]:
@@ -46,54 +36,32 @@ def main(job: str, path: str) -> None:
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * REPLICAS)
     strategy = tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(REPLICAS)])
-    results = train_tiny(strategy) | overflow(strategy) if job == "tiny" else train_golden(strategy, int(job[-1]))
+    results = overflow(strategy) if job == "overflow" else train_golden(strategy, int(job[-1]))
     np.savez(path, **results)
 
 
-def train_tiny(strategy) -> dict[str, np.ndarray]:
-    """Three updates of the tiny run: the last losses, and every weight on both replicas."""
-    import keras
-    import tiny
-
-    from elegant_tf.model.cpu_kernels import training_policy
-    from elegant_tf.training.build import make_learner
-
-    config = tiny.config(**TINY)
-    keras.utils.set_random_seed(0)
-    with strategy.scope():
-        learner = make_learner(config, REPLICAS, policy=training_policy("float64", gpu=True))
-    update = _distributed(strategy, learner)
-    for seed in range(3):
-        terms = update(_split(strategy, tiny.batch(config, seed)))
-    trained = [*learner.generator.weights, *learner.discriminator.weights, *learner.average.weights]
-    results = {f"loss/{name}": value.numpy() for name, value in terms.items()}
-    for index, variable in enumerate(trained):
-        results |= {f"weight/{index}/{k}": value for k, value in enumerate(_on_each(strategy, variable))}
-    return results
-
-
 def overflow(strategy) -> dict[str, np.ndarray]:
-    """One float16 update in which the second replica's images alone are not finite."""
-    import tiny
+    """A scaled step in which the second replica alone has infinite gradients, and a good one: weights and scales."""
+    import keras
+    import tensorflow as tf
 
-    from elegant_tf.model.cpu_kernels import training_policy
-    from elegant_tf.training.build import make_learner
+    from elegant_tf.training.gradients import GradientStep
 
-    config = tiny.config(precision="mixed_float16")
     with strategy.scope():
-        learner = make_learner(config, REPLICAS, policy=training_policy("mixed_float16", gpu=True))
-    batch = tiny.batch(config)
-    broken = batch["a"].numpy()
-    broken[-1] = np.inf
-    trained = [*learner.generator.weights, *learner.discriminator.weights]
-    before = [_on_each(strategy, variable) for variable in trained]
-    _distributed(strategy, learner)(_split(strategy, {**batch, "a": broken}))
-    after = [_on_each(strategy, variable) for variable in trained]
-    scales = _on_each(strategy, learner.generator_step.scale)
+        weight = keras.Variable(np.ones(3, np.float32))
+        step = GradientStep([weight], keras.optimizers.SGD(0.25), loss_scaling=True, replicas=REPLICAS)
+
+    def on_one(factor):
+        with tf.GradientTape() as tape:
+            loss = factor * tf.reduce_sum(tf.square(step.variables[0]))
+        step(tape, loss)
+
+    update = tf.function(lambda factors: strategy.run(on_one, args=(factors,)))
     results = {}
-    for k in range(REPLICAS):
-        moved = [not np.array_equal(old[k], new[k]) for old, new in zip(before, after, strict=True)]
-        results |= {f"overflow/moved/{k}": np.sum(moved), f"overflow/scale/{k}": scales[k]}
+    for name, factors in (("bad", [1.0, np.inf]), ("good", [1.0, 1.0])):
+        share = lambda context, factors=factors: tf.constant(factors[context.replica_id_in_sync_group])  # noqa: E731
+        update(strategy.experimental_distribute_values_from_function(share))
+        results |= {f"{name}/weights": _on_each(strategy, weight), f"{name}/scales": _on_each(strategy, step.scale)}
     return results
 
 

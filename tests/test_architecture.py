@@ -14,6 +14,7 @@ PACKAGE = commands.ROOT / "elegant_tf"
 # From the top; a module imports from its own floor's room and from the floors below.
 FLOORS = [
     "__main__",
+    "beam",
     "cli",
     "evaluation",
     "export",
@@ -95,6 +96,8 @@ TESTED_ELSEWHERE = {
     "export.litert": ("test_tflite", "reads and runs the files"),
     "export.written": ("test_tflite", "the files and SavedModels as editors"),
     "export.footprint": ("test_tflite", "the cost of the files"),
+    "export.after_training": ("test_best", "exports what was kept"),
+    "evaluation.paired": ("test_compare", "the differences that a comparison consists of"),
     "export.int8": ("test_tflite", "one kind of the files"),
     "evaluation.metrics.cost": ("test_tflite", "the cost of the files, in a report"),
     "evaluation.monitor": ("test_evaluate", "the curves that a report draws"),

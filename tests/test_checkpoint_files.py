@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 
 import pytest
 
@@ -28,6 +29,11 @@ def files(folder):
 def write(folder, step, *names, text="old"):
     for name in names or (DATA, INDEX):
         (folder / name.format(step)).write_text(text)
+
+
+def contents(folder):
+    """Text by name, without the checksums."""
+    return {path.name: path.read_text() for path in folder.iterdir() if path.suffix != ".sha256"}
 
 
 def save(files, step, text="new"):
@@ -83,10 +89,22 @@ def test_one_that_is_not_yet_whole_is_none(files, folder):
 def test_one_takes_the_place_of_a_damaged_one(files, folder):
     write(folder, 4)
     save(files, 4)
-    assert {path.name: path.read_text() for path in folder.iterdir()} == {
+    assert contents(folder) == {
         DATA.format(4): "new",
         INDEX.format(4): "new",
     }
+
+
+def test_what_changed_after_it_was_saved_is_named(files, folder):
+    save(files, 4)
+    assert files.altered(4) == ""
+    subprocess.run(["sha256sum", "--check", "--quiet", "step-4.sha256"], cwd=folder, check=True)
+    (folder / DATA.format(4)).write_text("neW")
+    assert files.altered(4) == DATA.format(4)
+    write(folder, 2)  # as versions without checksums saved it
+    assert files.altered(2) == ""
+    (folder / "step-4.sha256").write_bytes(b"\xff\x00")
+    assert files.altered(4) != ""
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
@@ -100,7 +118,7 @@ def test_a_failure_leaves_what_was_there(files, folder, error):
 
     with pytest.raises((UserError, KeyboardInterrupt)) as raised:
         fail()
-    assert {path.name: path.read_text() for path in folder.iterdir()} == {
+    assert contents(folder) == {
         DATA.format(4): "old",
         INDEX.format(4): "old",
     }
@@ -108,7 +126,7 @@ def test_a_failure_leaves_what_was_there(files, folder, error):
         assert str(raised.value) == f"{folder / 'step-4'}: cannot be written: No space left on device"
 
 
-@pytest.mark.parametrize("moves", [0, 1, 2])
+@pytest.mark.parametrize("moves", [0, 1, 2, 3])
 def test_a_save_that_was_killed_while_files_were_moved_is_finished(files, folder, monkeypatch, moves):
     write(folder, 4)
 
@@ -127,13 +145,13 @@ def test_a_save_that_was_killed_while_files_were_moved_is_finished(files, folder
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", replace_some)
         patch.setattr("shutil.rmtree", lambda *arguments, **options: None)
-        if moves < 2:
+        if moves < 3:
             with pytest.raises(Kill):
                 save(files, 4)
         else:
             save(files, 4)
     files.finish()
-    assert {path.name: path.read_text() for path in folder.iterdir()} == {
+    assert contents(folder) == {
         DATA.format(4): "new",
         INDEX.format(4): "new",
     }

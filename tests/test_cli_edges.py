@@ -31,6 +31,7 @@ LINES = {
     **dict.fromkeys(("swap", "linear", "grid"), IMAGES),
     "matrix": IMAGES.replace("--exemplar image.png", "--exemplar image.png image.png image.png"),
     "evaluate": "--run untrained",
+    "compare": "--old untrained --new packed",
     "train-classifier": f"{DATA} --out new",
     "faces": "--out new --count 1 --image_size 16 --counterfactuals 0",
     "dress": "--input image.png --out new --count 1 --image_size 16 --counterfactuals 0",

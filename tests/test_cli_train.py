@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 import commands
@@ -11,6 +12,7 @@ import tiny
 from elegant_tf.cli.main import main
 from elegant_tf.cli.train import config_from_flags, define_flags
 from elegant_tf.config import Config, flag_of, options
+from elegant_tf.export.written import open_model
 from elegant_tf.presets import preset
 from elegant_tf.rundir import CONFIG_FILE, write_config
 from elegant_tf.training.reporter import LOG_FILE
@@ -26,6 +28,8 @@ OTHERS = {
     "reconstruction_norm": "l1",
     "precision": "mixed_bfloat16",
     "strategy": "one_device",
+    "cluster": "slurm",
+    "keep_best": "leak",
     "optimizer": "muon",
     "conditioning": "projection",
     "jitter": 0.125,
@@ -154,7 +158,7 @@ def test_unknown_attributes_are_refused(tmp_path):
 
 def test_a_real_training_says_only_what_matters_and_ends_with_its_scorecard(tmp_path, monkeypatch):
     flags = "--preset=official --attributes=Eyeglasses --image_size=32 --width=4 --depth=3 --faces_count=32"
-    flags += " --batch_size=4 --steps=2 --log_every=2 --data=faces --evaluate_every=1"
+    flags += " --batch_size=4 --steps=2 --log_every=2 --data=faces --evaluate_every=1 --keep_best=leak --export_dir=out"
     done = commands.run(["-c", commands.QUICK, "train", "--run=the run", *flags.split()], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     said = done.stderr.splitlines()
@@ -166,7 +170,10 @@ def test_a_real_training_says_only_what_matters_and_ends_with_its_scorecard(tmp_
         "evaluating on ",
     )
     assert all(line.startswith(begin) for line, begin in zip(said, begins, strict=True)), said
-    *scorecard, following = done.stdout.splitlines()
+    best, exported, *scorecard, following = done.stdout.splitlines()
+    step = re.fullmatch(r"best:      the run/best \(leak \d+\.\d+ at step ([12])\)", best)[1]
+    assert exported == f"exported:  out/{step}"
+    assert open_model(tmp_path / "out").step == int(step)
     assert scorecard[0] == "Held-out edits after 2 steps, compared with their targets"
     assert scorecard[-1] == "examples:  the run/scorecard.png"
     assert len(scorecard) <= 12

@@ -57,6 +57,7 @@ def test_every_preset_is_valid_and_can_be_overridden(name):
 
 def test_demo_is_a_shorter_modern():
     assert preset("demo") == preset("modern", steps=12_000)
+    assert preset("mobile") == preset("modern", image_size=128, batch_size=8, ema_half_life=300.0)
 
 
 @given(configs)
@@ -106,7 +107,7 @@ def test_save_and_load(tmp_path_factory, config):
         ("weight_decay", -1e-5),
         ("reconstruction_norm", "l3"),
         ("precision", "float8"),
-        ("strategy", "tpu"),
+        ("strategy", "gpu"),
         ("flip", 1),
         ("jitter", -0.01),
         ("jitter", 0.26),
@@ -177,7 +178,7 @@ def test_every_option_has_a_flag_of_its_own():
 
 
 def test_unknown_preset_and_option():
-    with pytest.raises(UserError, match="--preset=best: must be one of official, paper, modern, demo"):
+    with pytest.raises(UserError, match="--preset=best: must be one of official, paper, modern, mobile, demo"):
         preset("best")
     with pytest.raises(UserError, match="unknown configuration fields: batchsize"):
         preset("official", batchsize=3)

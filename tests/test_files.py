@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 
@@ -13,6 +14,7 @@ from elegant_tf.files import (
     atomic_directory,
     atomic_file,
     check_writable,
+    file_sha256,
     read_json_lines,
     remove_parts,
     write_json,
@@ -132,3 +134,8 @@ def test_other_lines_that_are_no_json_are_named(tmp_path):
         read_json_lines(tmp_path / "a")
     with pytest.raises(UserError, match=f"{tmp_path}: cannot be read: Is a directory"):
         read_json_lines(tmp_path)
+
+
+def test_checksum(tmp_path):
+    (tmp_path / "a").write_bytes(b"x" * 3_000_000)
+    assert file_sha256(tmp_path / "a") == hashlib.sha256(b"x" * 3_000_000).hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import replicas
 import tensorflow as tf
 
 from elegant_tf.training.gradients import FIRST_LOSS_SCALE, LOSS_SCALE_GROWTH_UPDATES, GradientStep
@@ -89,3 +90,11 @@ def test_the_scale_grows_after_many_good_updates_and_never_falls_below_one():
     step.scale.assign(1.0)
     take(step, np.inf)
     assert float(step.scale) == 1.0
+
+
+def test_an_overflow_on_one_replica_skips_the_update_on_both():
+    found = replicas.run("overflow")  # in a process with two CPU devices
+    np.testing.assert_array_equal(found["bad/weights"], np.ones((2, 3)))
+    np.testing.assert_array_equal(found["bad/scales"], [FIRST_LOSS_SCALE / 2] * 2)
+    np.testing.assert_allclose(found["good/weights"], 0.5 * np.ones((2, 3)))
+    np.testing.assert_array_equal(found["good/scales"], [FIRST_LOSS_SCALE / 2] * 2)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import os
 
 import pytest
@@ -8,7 +7,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elegant_tf.data.tfrecords import ByteReader, file_sha256, find_records
+from elegant_tf.data.tfrecords import ByteReader, find_records
 from elegant_tf.errors import UserError
 
 
@@ -39,11 +38,6 @@ def test_missing_files_are_named(tmp_path):
     for look in (find_records, lambda path: ByteReader([path])):
         with pytest.raises(UserError, match="none: cannot be read"):
             look(tmp_path / "none")
-
-
-def test_checksum(tmp_path):
-    (tmp_path / "a").write_bytes(b"x" * 3_000_000)
-    assert file_sha256(tmp_path / "a") == hashlib.sha256(b"x" * 3_000_000).hexdigest()
 
 
 def test_files_beyond_those_that_stay_open_are_read_too(tmp_path, monkeypatch):

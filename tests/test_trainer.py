@@ -18,7 +18,6 @@ from elegant_tf.images import read_image
 from elegant_tf.rundir import CHECKPOINT_DIR, CONFIG_FILE, read_config
 from elegant_tf.runlock import locked
 from elegant_tf.runs import load_generator, pack
-from elegant_tf.training import trainer as trainer_module
 from elegant_tf.training.summary import METRICS_FILE
 from elegant_tf.training.trainer import Trainer, check_run_dir
 
@@ -280,10 +279,9 @@ def test_nothing_is_written_before_training(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_calls_end_where_something_is_due(monkeypatch, tmp_path):
+def test_calls_end_where_something_is_due(tmp_path):
     """Several updates run in one call, yet no cadence is missed, and the last step is saved."""
-    monkeypatch.setattr(trainer_module, "UPDATES_PER_CALL", 6)  # three steps of two updates
-    train(tmp_path, steps=7, checkpoint_every=5, log_every=4)
+    train(tmp_path, steps=7, checkpoint_every=5, log_every=4, updates_per_call=6)  # three steps of two updates
     assert [row["step"] for row in rows(tmp_path)] == [4, 7]
     assert checkpoints(tmp_path) == ["step-5", "step-7"]
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-import replicas
 import tensorflow as tf
 import tiny
 
+from elegant_tf.errors import UserError
 from elegant_tf.losses.reconstruction import Residual
 from elegant_tf.training.build import make_learner
 from elegant_tf.training.update import choose_exchanged, generate
@@ -146,6 +146,11 @@ def test_two_terms_of_one_name_are_refused():
         make_learner(tiny.config(residual_weight=1.0), terms=[Residual(2.0)])
 
 
+def test_compiling_several_replicas_is_refused():
+    with pytest.raises(UserError, match="--jit: compiles the updates of one device, and 2 train"):
+        make_learner(tiny.config(jit=True), replicas=2)
+
+
 @pytest.mark.parametrize(("size", "depth"), [(36, 2), (40, 3), (48, 4), (96, 5)])
 def test_any_image_size_that_the_generator_takes_can_be_trained(size, depth):
     config, learner = make(image_size=size, depth=depth, batch_size=2)
@@ -222,33 +227,6 @@ def test_mixed_precision_updates_near_float32(precision):
     assert {value.dtype for value in after} == {np.dtype("float32")}
     assert all(np.isfinite(value).all() for value in after)
     assert not any(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
-
-
-@pytest.fixture(scope="module")
-def on_two():
-    """What two replicas made of the same batches, from a process with two CPU devices."""
-    return replicas.run("tiny")
-
-
-@pytest.mark.slow
-def test_two_replicas_train_as_one(on_two):
-    config, learner = make(**replicas.TINY)
-    for seed in range(3):
-        terms = learner.update(tiny.batch(config, seed))
-    for name, value in terms.items():
-        assert on_two[f"loss/{name}"] == pytest.approx(float(value), rel=1e-7), name
-    trained = [*learner.generator.weights, *learner.discriminator.weights, *learner.average.weights]
-    for index, variable in enumerate(trained):
-        for replica in range(2):
-            found = on_two[f"weight/{index}/{replica}"]
-            np.testing.assert_allclose(found, variable.numpy(), rtol=0, atol=1e-8, err_msg=variable.path)
-
-
-@pytest.mark.slow
-def test_an_overflow_on_one_replica_skips_the_update_on_both(on_two):
-    for replica in range(2):
-        assert on_two[f"overflow/moved/{replica}"] == 0
-        assert on_two[f"overflow/scale/{replica}"] == 2.0**14
 
 
 def test_other_attributes_are_exchanged_along_by_chance():

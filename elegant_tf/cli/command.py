@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Callable
 from typing import NamedTuple
 
-USER_ERROR_STATUS = 2
 INTERRUPTED_STATUS = 130
 CLOSED_PIPE_STATUS = 141
 

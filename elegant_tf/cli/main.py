@@ -17,12 +17,11 @@ import elegant_tf
 from elegant_tf.cli.command import (
     CLOSED_PIPE_STATUS,
     INTERRUPTED_STATUS,
-    USER_ERROR_STATUS,
     Command,
     add_parser,
 )
 from elegant_tf.cli.old_flags import refuse_old_flags
-from elegant_tf.errors import UserError
+from elegant_tf.errors import USER_ERROR_STATUS, UserError
 
 # The module of each command. Only that of the command that is called is imported, which saves a quarter of a second.
 # `train` is not listed, because its flags are absl's.
@@ -35,6 +34,7 @@ MODULES: Mapping[str, str] = {
     "inspect": "inspect",
     "sign": "sign",
     "evaluate": "evaluate",
+    "compare": "compare",
     "train-classifier": "train_classifier",
     "faces": "faces",
     "dress": "dress",
@@ -68,8 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line, that of the process if None.
 
     Returns:
-        The exit status: 0, 1 if `doctor` finds errors, 2 on a user's mistake, 130 on Ctrl-C, 141 if whoever read the
-        output has closed it, as `head` does. SIGTERM and SIGHUP: 128 and their number.
+        The exit status: 0, 1 if `doctor` finds errors or `compare` a change beyond its limits, 2 on a user's mistake,
+        130 on Ctrl-C, 141 if whoever read the output has closed it, as `head` does. SIGTERM and SIGHUP: 128 and their
+        number.
 
     Raises:
         SystemExit: from `--help`, `--version` and malformed options, with the status.

@@ -104,17 +104,21 @@ def add_seed(parser: argparse.ArgumentParser, default: int | None, what: str) ->
     add_number(parser, "--seed", default, what, at_least=0, at_most=LARGEST_SEED)
 
 
-def add_images(parser: argparse.ArgumentParser, folders: bool = False, photos: bool = False) -> None:
+def add_images(
+    parser: argparse.ArgumentParser, folders: bool = False, photos: bool = False, several: bool = False
+) -> None:
     """Adds --input, --exemplar, --attributes, --out and --overwrite.
 
     Args:
         parser: the parser to add them to.
         folders: whether there may be several inputs, and folders of images.
         photos: whether this is so with --align alone, and --out then is a photo, or a folder of photos.
+        several: whether there may be several inputs and folders, and --out then is a folder.
     """
-    what = "images to edit, or folders of images" if folders else "the image to edit"
+    what = "images to edit, or folders of images" if folders or several else "the image to edit"
     what += "; with --align, photos or folders of photos" if photos else ""
-    add_path(parser, "--input", required=True, nargs="+" if folders or photos else 1, metavar="FILE", help=what)
+    nargs = "+" if folders or photos or several else 1
+    add_path(parser, "--input", required=True, nargs=nargs, metavar="FILE", help=what)
     what = "images to take attributes from" + (", or folders of images" if folders else "")
     what += "; or exemplars of a catalogue, as FILE:NAME"
     add_path(parser, "--exemplar", required=True, nargs="+", metavar="FILE", help=what)
@@ -122,8 +126,10 @@ def add_images(parser: argparse.ArgumentParser, folders: bool = False, photos: b
     parser.add_argument("--attributes", type=names, required=True, metavar="A,B", help=what)
     what = "image to write: .png, .jpg or .webp"
     what += "; with --align also .tif, or a folder for several photos" if photos else ""
+    what += "; for several images, a folder" if several else ""
     add_path(parser, "--out", required=True, metavar="FILE", help=what)
-    what = "replace --out if it exists" + (", and photos in a folder" if photos else "")
+    what = "replace --out if it exists"
+    what += ", and photos in a folder" if photos else ", and images in a folder" if several else ""
     parser.add_argument("--overwrite", action="store_true", help=what)
 
 

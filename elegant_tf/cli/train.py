@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from absl import flags
@@ -99,17 +100,26 @@ def _train(values: flags.FlagValues, rest: Sequence[str]) -> int:
     run_dir = local_path(values.run_dir, "run_dir")
     config = config_from_flags(values)
     prepare_tensorflow(config.run.deterministic)
-    from elegant_tf.training.trainer import Trainer
+    from elegant_tf.export.after_training import check_export
+    from elegant_tf.training.strategy import make_strategy
+    from elegant_tf.training.trainer import Trainer, check_run_dir
 
-    trainer = Trainer(config, run_dir, evaluator=_make_evaluator(config))
+    check_run_dir(config, run_dir)
+    if config.run.export_dir:
+        check_export(config, run_dir)
+    strategy = make_strategy(config.run, config.data.batch_size)  # first, as several machines need it
+    trainer = Trainer(config, run_dir, evaluator=_make_evaluator(config), strategy=strategy)
     if values.dry_run:
-        trainer.check_room()
-        print(config.to_json(), end="")
+        if trainer.is_chief:
+            trainer.check_room()
+            print(config.to_json(), end="")
         return 0
     trainer.train()
     if trainer.interrupted:
         return INTERRUPTED_STATUS
-    _print_scorecard(config, run_dir)
+    if trainer.is_chief:
+        _export(config, run_dir, trainer.step)
+        _print_scorecard(config, run_dir)
     return 0
 
 
@@ -119,6 +129,20 @@ def _make_evaluator(config: Config) -> Callable[..., Mapping[str, float]] | None
     from elegant_tf.evaluation.monitor import Monitor
 
     return Monitor(config)
+
+
+def _export(config: Config, run_dir: str, step: int) -> None:
+    """Says what `--keep_best` kept, and exports as `--export_dir` asks, if the last step is done."""
+    from elegant_tf.export.after_training import export_trained
+    from elegant_tf.training.best import BEST_DIR, describe_best, read_best
+
+    best, by = Path(run_dir, BEST_DIR), config.run.keep_best
+    if by != "none" and best.exists():
+        print(f"best:      {describe_best(best, read_best(run_dir), by)}")
+    if config.run.export_dir and step >= config.run.steps:
+        print(f"exported:  {export_trained(config, run_dir)}")
+    elif config.run.export_dir:
+        print(f"exported:  nothing before step {config.run.steps}, the last; the same command goes on from step {step}")
 
 
 def _print_scorecard(config: Config, run_dir: str) -> None:

@@ -18,9 +18,8 @@ from elegant_tf.data.landmarks import POINTS
 from elegant_tf.data.listing import first_names
 from elegant_tf.data.parallel import Progress
 from elegant_tf.data.similarity import Similarity, align
-from elegant_tf.data.tfrecords import file_sha256
 from elegant_tf.errors import UserError
-from elegant_tf.files import check_writable, remove_file, remove_parts, write_json
+from elegant_tf.files import check_writable, file_sha256, remove_file, remove_parts, write_json
 from elegant_tf.images import check_written_size, read_image, write_image
 from elegant_tf.runlock import WRITING, locked
 

@@ -23,9 +23,9 @@ from elegant_tf.data.journal import says_how_to_go_on
 from elegant_tf.data.parallel import Progress, cpus, map_in_order
 from elegant_tf.data.preparation import Detect, Prepared, Settings, prepare_image
 from elegant_tf.data.records import MANIFEST_FILE, VERSION, index_path, read_manifest
-from elegant_tf.data.tfrecords import HEAD, TAIL, file_sha256
+from elegant_tf.data.tfrecords import HEAD, TAIL
 from elegant_tf.errors import UserError
-from elegant_tf.files import atomic_file, check_writable, remove_file, remove_parts, sync, write_json
+from elegant_tf.files import atomic_file, check_writable, file_sha256, remove_file, remove_parts, sync, write_json
 from elegant_tf.runlock import WRITING, locked
 
 SETTINGS_FILE = "settings.json"

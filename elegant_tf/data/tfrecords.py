@@ -5,7 +5,6 @@ A file is a sequence of records: length (8 bytes), its checksum (4), the data, i
 
 from __future__ import annotations
 
-import hashlib
 import os
 import resource
 import struct
@@ -81,12 +80,3 @@ class ByteReader:
     def name(self, file: int) -> str:
         """The path of file number `file`."""
         return self._paths[file]
-
-
-def file_sha256(path: str | Path) -> str:
-    """The SHA-256 of a file, in hexadecimal. Raises OSError if it cannot be read."""
-    digest = hashlib.sha256()  # hashlib.file_digest needs Python 3.11
-    with open(path, "rb") as file:
-        while piece := file.read(2**20):
-            digest.update(piece)
-    return digest.hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from elegant_tf.bounds import wrong_value
 from elegant_tf.config import Config
 from elegant_tf.editor import Editor
 from elegant_tf.evaluation.counterfactuals import Counterfactuals, has_counterfactuals, load_counterfactuals
@@ -24,12 +25,16 @@ class Monitor:
         config: the run's configuration.
 
     Raises:
-        UserError: the data has no test split, or it cannot be read.
+        UserError: the data has no test split, or it cannot be read, or `--keep_best` needs targets that it lacks.
     """
 
     def __init__(self, config: Config) -> None:
         self._image_size = config.model.image_size
-        if has_counterfactuals(config):
+        has_targets, by = has_counterfactuals(config), config.run.keep_best
+        if not has_targets and by in ("realised", "leak"):
+            right = "reconstruction_psnr or none, as the data has no counterfactual targets to measure it against"
+            raise wrong_value("keep_best", by, right)
+        if has_targets:
             self._edits: Edits = load_counterfactuals(config, None, COUNT)
         else:
             source = open_source(config.data, config.model.attributes, config.model.image_size, "test")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from elegant_tf.losses.replicas import gathered, own_rows
 from elegant_tf.losses.term import Batch, Generated, Step, Weight, encode, halves
 from elegant_tf.model.elegant import Elegant
 from elegant_tf.model.latent import exchange
@@ -35,6 +36,7 @@ class Cycle:
     """
 
     name = "cycle"
+    needs_partners = True
 
     def __init__(self, weight: float, carrier_share: float = 0.0, warmup_updates: int = 0) -> None:
         self.weight = linear_warmup(weight, warmup_updates)
@@ -44,8 +46,8 @@ class Cycle:
         inputs, codes, skips = generated.encode_again(generator)
         _, codes_b = halves(generated.codes)
         own = tf.one_hot(batch["attribute"], generated.exchanged.shape[1], dtype=codes.dtype)[:, None]
-        lacking = exchange(codes_b, tf.gather(codes_b, next_alike(batch["attribute"]))[:, None], own)
-        having = _having(generator, generated, self._carrier_share, step.seed)
+        lacking = exchange(codes_b, of_next_alike(generated, 1, batch["attribute"])[:, None], own)
+        having = _having(generator, generated, self._carrier_share, step)
         exemplars = tf.concat([having, lacking], axis=0)[:, None]
         again, _ = generator.edit_encoded(inputs, codes, skips, exemplars, generated.exchanged[:, None], training=True)
         (again_a, again_b), (a, b), (c, d) = map(halves, (again, generated.images, inputs))
@@ -59,6 +61,7 @@ class StyleCycle:
     """
 
     name = "style_cycle"
+    needs_partners = True
 
     def __init__(self, weight: float, carrier_share: float = 0.0, warmup_updates: int = 0) -> None:
         self.weight = linear_warmup(weight, warmup_updates)
@@ -67,22 +70,22 @@ class StyleCycle:
     def __call__(self, generator: Elegant, batch: Batch, generated: Generated, step: Step) -> tf.Tensor:
         inputs, codes, skips = generated.encode_again(generator)
         c, c_code, *c_skips = (halves(part)[0] for part in (inputs, codes, *skips))
-        a, codes_a, exchanged = (halves(part)[0] for part in (generated.images, generated.codes, generated.exchanged))
+        a, exchanged = (halves(part)[0] for part in (generated.images, generated.exchanged))
         coefficients = exchanged[:, None]
-        others = tf.gather(codes_a, next_alike(batch["attribute"]))[:, None]
+        others = of_next_alike(generated, 0, batch["attribute"])[:, None]
         styled, _ = generator.edit_encoded(c, c_code, c_skips, others, coefficients, training=True)
         styled, code, skips = encode(generator, tf.stop_gradient(styled))
-        having = _having(generator, generated, self._carrier_share, step.seed)[:, None]
+        having = _having(generator, generated, self._carrier_share, step)[:, None]
         again, _ = generator.edit_encoded(styled, code, skips, having, coefficients, training=True)
         return relative_error(again, a, styled)
 
 
-def _having(generator: Elegant, generated: Generated, carrier_share: float, seed: tf.Tensor) -> tf.Tensor:
+def _having(generator: Elegant, generated: Generated, carrier_share: float, step: Step) -> tf.Tensor:
     """Codes `[N, h, w, C]` with A's attributes: A's own, or by chance D's."""
     codes_a, _ = halves(generated.codes)
     if not carrier_share:
         return codes_a
-    chances = tf.random.stateless_uniform([tf.shape(codes_a)[0], 1, 1, 1], seed)
+    chances = step.uniform([tf.shape(codes_a)[0], 1, 1, 1])
     return tf.where(chances < carrier_share, generated.encode_carriers(generator), codes_a)
 
 
@@ -93,8 +96,21 @@ def linear_warmup(weight: float, updates: int) -> Weight:
     return lambda done: weight * tf.minimum(1.0, tf.cast(done + 1, tf.float32) / updates)
 
 
+def of_next_alike(generated: Generated, half: int, attribute: tf.Tensor) -> tf.Tensor:
+    """Codes `[N, h, w, C]` of each example's next one in the whole batch, see `next_alike`; `half`: 0 of A, 1 of B."""
+    if generated.partners is not None:
+        return halves(generated.partners)[half]
+    return tf.gather(gathered(halves(generated.codes)[half]), places_of_next_alike(attribute))
+
+
+def places_of_next_alike(attribute: tf.Tensor) -> tf.Tensor:
+    """Where in the whole batch each example's next one is, see `next_alike`: int `[N]`."""
+    # As numbers that every device can send: GPUs keep int32 in the host's memory.
+    return own_rows(next_alike(gathered(tf.cast(attribute, tf.float32))))
+
+
 def next_alike(attribute: tf.Tensor) -> tf.Tensor:
-    """For each example the next one, cyclically, that trains the same attribute: int `[N]`; itself if none does."""
+    """For each example the next one, cyclically, of the same attribute, `[N]`: int `[N]`; itself if none is."""
     count = tf.shape(attribute)[0]
     index = tf.range(count)
     distance = (index[None] - index[:, None] - 1) % count

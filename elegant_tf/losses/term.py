@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import tensorflow as tf
 
+from elegant_tf.losses.replicas import WHOLE, Part, uniform
 from elegant_tf.model.elegant import Elegant
 
 Batch: TypeAlias = Mapping[str, tf.Tensor]
@@ -21,11 +22,17 @@ Weight: TypeAlias = float | Callable[[tf.Tensor], tf.Tensor]
 class Step(NamedTuple):
     """When a term is called: `updates`, int64, before this one; `seed`, int64 `[2]`, for the term's random numbers.
 
-    The seed differs between updates, replicas and terms; `tf.random.stateless_uniform` and its like take it.
+    The seed differs between updates and terms, not between replicas and parts of a batch, see `uniform`; `part`: which
+    part of the replica's batch the term is given.
     """
 
     updates: tf.Tensor
     seed: tf.Tensor
+    part: Part = WHOLE
+
+    def uniform(self, shape: Sequence[int | tf.Tensor], dtype: tf.DType = tf.float32) -> tf.Tensor:
+        """Random numbers in [0, 1) of this shape `[N, ...]`, the same however the batch is divided."""
+        return uniform(shape, self.seed, dtype, self.part)
 
 
 class Encoded(NamedTuple):
@@ -42,7 +49,8 @@ class Generated:
 
     `images`: A and B; `labels`: Y_A and Y_B; `codes` and `skips`: of A and B; `exchanged`: `[2N, n]` in {0, 1}, the
     attributes that A and B exchange; `reconstructed`: A1 and B1; `edited`: C, which is A with the attributes taken
-    from B, and D, which is B with them taken from A; `edited_labels`: Y_C and Y_D; `residuals`: of C and D.
+    from B, and D, which is B with them taken from A; `edited_labels`: Y_C and Y_D; `residuals`: of C and D; `partners`:
+    codes of each example's next one of the same attribute, where they are known beforehand, see `cycle.of_next_alike`.
     """
 
     images: tf.Tensor
@@ -54,6 +62,7 @@ class Generated:
     edited: tf.Tensor
     edited_labels: tf.Tensor
     residuals: tf.Tensor
+    partners: tf.Tensor | None = None
     _again: Encoded | None = field(default=None, init=False, repr=False)
     _carried: tf.Tensor | None = field(default=None, init=False, repr=False)
 

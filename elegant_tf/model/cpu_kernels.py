@@ -46,16 +46,18 @@ class CpuTraining(keras.DTypePolicy):
 
 
 def training_policy(precision: str, gpu: bool | None = None) -> keras.DTypePolicy:
-    """The dtype policy to train networks with: Keras' own on a GPU, else `CpuTraining`.
+    """The dtype policy to train networks with: Keras' own on a GPU or a TPU, else `CpuTraining`.
 
     On a CPU, `mixed_bfloat16` is float32 with bfloat16 factors in hidden kernels' products: a processor with
     AVX512-BF16 is faster at products of such numbers, and at nothing else.
 
     Args:
         precision: a name that Keras knows.
-        gpu: whether a GPU trains; None: whether there is one.
+        gpu: whether a GPU or a TPU trains; None: whether there is one.
     """
-    if bool(tf.config.list_physical_devices("GPU")) if gpu is None else gpu:
+    if gpu is None:
+        gpu = bool(tf.config.list_physical_devices("GPU") or tf.config.list_logical_devices("TPU"))
+    if gpu:
         return keras.dtype_policies.get(precision)
     if precision == "mixed_bfloat16":
         return CpuTraining("float32", product_dtype="bfloat16")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from elegant_tf.model.layers import KERNEL_STDDEV, Downsample, Normalization, Upsample
+from elegant_tf.model.recompute import recomputed
 
 LEAK = 0.2
 DISCRIMINATOR_DEPTH = 4
@@ -23,6 +24,9 @@ def channel_counts(width: int, depth: int) -> list[int]:
 class _Network(keras.Model):
     """A model whose constructor arguments are its configuration, and whose constructor makes its variables."""
 
+    recompute = False
+    """Whether training keeps the inputs of each block alone and computes the rest again, see `recomputed`."""
+
     def __init__(self, arguments: dict[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._arguments = arguments
@@ -30,6 +34,23 @@ class _Network(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self._arguments}
+
+    def _run(
+        self,
+        block: Callable[..., tf.Tensor],
+        layers: Sequence[keras.layers.Layer],
+        inputs: Sequence[tf.Tensor],
+        training: bool,
+    ) -> tf.Tensor:
+        return recomputed(block, layers, inputs) if training and self.recompute else block(*inputs)
+
+    def _halve(self, down: Downsample, normalization: Normalization, x: tf.Tensor, training: bool) -> tf.Tensor:
+        """A block that halves the side: convolution, normalization and leaky ReLU."""
+
+        def block(x: tf.Tensor) -> tf.Tensor:
+            return tf.nn.leaky_relu(normalization(down(x, training=training), training=training), LEAK)
+
+        return self._run(block, [down, normalization], [x], training)
 
 
 def _down_stack(channels: Sequence[int], dtype: keras.DTypePolicy) -> tuple[list[Downsample], list[Normalization]]:
@@ -60,7 +81,7 @@ class Encoder(_Network):
         """Encodes `[N, S, S, 3]` in [-1, 1]: the code `[N, S/2^depth, S/2^depth, C]` and the skips, largest first."""
         x, outputs = images, []
         for down, normalization in zip(self.downs, self.normalizations, strict=True):
-            x = tf.nn.leaky_relu(normalization(down(x, training=training), training=training), LEAK)
+            x = self._halve(down, normalization, x, training)
             outputs.append(x)
         return outputs[-1], outputs[:-1]
 
@@ -108,8 +129,18 @@ class Decoder(_Network):
     def _go_on(self, x: tf.Tensor, skips: Sequence[tf.Tensor], training: bool) -> tf.Tensor:
         """From the first transposed convolution's result to the residual."""
         for up, normalization, skip in zip(self.ups[1:], self.normalizations, reversed(skips), strict=True):
-            x = up(tf.nn.relu(normalization(x, training=training)) + skip, training=training)
+            x = self._double(up, normalization, x, skip, training)
         return 2.0 * tf.tanh(tf.cast(x, self.variable_dtype))
+
+    def _double(
+        self, up: Upsample, normalization: Normalization, x: tf.Tensor, skip: tf.Tensor, training: bool
+    ) -> tf.Tensor:
+        """A block that doubles the side: normalization, ReLU, the skip added, transposed convolution."""
+
+        def block(x: tf.Tensor, skip: tf.Tensor) -> tf.Tensor:
+            return up(tf.nn.relu(normalization(x, training=training)) + skip, training=training)
+
+        return self._run(block, [normalization, up], [x, skip], training)
 
 
 @keras.saving.register_keras_serializable(package="elegant_tf")
@@ -164,6 +195,6 @@ class Discriminator(_Network):
 
     def _score(self, x: tf.Tensor, training: bool) -> tf.Tensor:
         for down, normalization in zip(self.downs, self.normalizations, strict=True):
-            x = tf.nn.leaky_relu(normalization(down(x, training=training), training=training), LEAK)
+            x = self._halve(down, normalization, x, training)
         x = tf.reshape(x, [tf.shape(x)[0], self.dense.kernel.shape[0]])
         return tf.cast(self.dense(x), self.variable_dtype)

@@ -10,7 +10,7 @@ from typing import Any
 from elegant_tf.config import Config
 from elegant_tf.errors import UserError
 
-PRESETS = ("official", "paper", "modern", "demo")
+PRESETS = ("official", "paper", "modern", "mobile", "demo")
 
 
 def preset(name: str, **flags: Any) -> Config:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from elegant_tf.config import Config, LossConfig
+from elegant_tf.errors import UserError
 from elegant_tf.losses.adversarial import Adversarial, Discrimination, R1Penalty
 from elegant_tf.losses.cycle import Cycle, StyleCycle
 from elegant_tf.losses.reconstruction import Reconstruction, Residual
@@ -36,10 +37,16 @@ def make_learner(
         terms: further losses of the generator.
         generator_optimizer, discriminator_optimizer: any Keras optimizers, new ones; None: what the configuration says.
         policy: of the networks; None: the fastest one for `--precision` on this machine.
+
+    Raises:
+        UserError: several replicas cannot train as `--jit` or `--accumulate` says.
     """
+    _check_replicas(config, replicas)
     policy = policy or training_policy(config.optimizer.precision)
     generator = make_generator(config.model, policy)
     discriminator = make_discriminator(config, policy)
+    for network in (generator.encoder, generator.decoder, discriminator.full, discriminator.half):
+        network.recompute = config.run.recompute
     average = _copy(generator) if config.optimizer.ema_half_life else None
     generator_terms, discriminator_terms = make_terms(config.loss, discriminator)
     steps = [
@@ -64,7 +71,23 @@ def make_learner(
         exchange_share=config.loss.exchange_share,
         seed=config.run.seed,
         replicas=replicas,
+        parts=config.data.accumulate,
     )
+
+
+def _check_replicas(config: Config, replicas: int) -> None:
+    if config.run.jit and replicas > 1:
+        # Where variables are mirrored, TensorFlow puts the replicas into one function, which XLA refuses.
+        raise UserError(
+            f"--jit: compiles the updates of one device, and {replicas} train; leave it out, or choose "
+            "--strategy=one_device"
+        )
+    parts, pairs = config.data.accumulate, config.data.batch_size
+    if pairs % (replicas * parts):
+        raise UserError(
+            f"--accumulate={parts}: must divide the {pairs // replicas} pairs that each of {replicas} devices has of "
+            f"--batch_size={pairs}"
+        )
 
 
 def make_terms(loss: LossConfig, discriminator: MultiScaleDiscriminator) -> tuple[list[Term], list[Term]]:

@@ -56,25 +56,42 @@ class Checkpoints:
         self._remove_old(step)
         return str(self._files.path(step))
 
-    def restore(self) -> str | None:
-        """Restores the newest checkpoint that can be read, every value of it, and returns its path.
+    def find(self) -> int | None:
+        """The step of the newest checkpoint that can be read; what a kill left unfinished is put right or removed.
 
         Damaged ones are passed over with a warning. They are replaced when training saves that step again.
 
         Returns:
-            The path; None if there are no files of any checkpoint.
+            The step; None if there are no files of any checkpoint.
 
         Raises:
-            UserError: there are checkpoints and none of them can be read, or it does not fit.
+            UserError: there are checkpoints and none of them can be read.
         """
         self._files.finish()
         try:
             step = newest_checkpoint(self._run_dir)
         except UserError as error:
             raise UserError(f"{error}. Put back a copy of the files, or choose another --run_dir") from error
+        self._damaged = {later for later in self._files.steps() if step is not None and later > step}
+        return step
+
+    def restore(self, step: int | None = None) -> str | None:
+        """Restores a checkpoint, every value of it, and returns its path.
+
+        Args:
+            step: its step; None: the one that `find` finds.
+
+        Returns:
+            The path; None if there are no files of any checkpoint.
+
+        Raises:
+            UserError: it cannot be read or does not fit.
+        """
+        step = self.find() if step is None else step
         if step is None:
             return None
-        self._damaged = {later for later in self._files.steps() if later > step}
+        if lacking := self._files.lacks(step):
+            raise UserError(f"{self._files.folder}: has no {lacking}; all workers must see the same run directory")
         with opened(self._run_dir, step) as path:
             reader = tf.train.load_checkpoint(path)
             if _is_old(reader):

@@ -53,15 +53,26 @@ class GradientStep:
 
     def __call__(self, tape: tf.GradientTape, loss: tf.Tensor) -> None:
         """Differentiates the loss, which the tape has recorded, and updates the variables."""
+        self.apply(tape.gradient(loss, self.variables, output_gradients=self.share(loss)))
+
+    def share(self, loss: tf.Tensor, parts: int = 1) -> tf.Tensor:
+        """By how much a loss counts: gradients multiplied by it may be added up over replicas and parts, see `apply`.
+
+        Args:
+            loss: a mean over one part of a replica's examples, a scalar.
+            parts: of equal size, how many the replica's examples have.
+        """
+        # Keras adds the replicas' gradients up: each gives its share of their mean.
         if self.scale is None:
-            # Keras adds the replicas' gradients up: each gives its share of their mean.
-            share = tf.fill(loss.shape, tf.constant(1.0 / self._replicas, loss.dtype))
-            gradients = tape.gradient(loss, self.variables, output_gradients=share)
+            return tf.fill(loss.shape, tf.constant(1.0 / (self._replicas * parts), loss.dtype))
+        return tf.cast(self.scale, loss.dtype) / (self._replicas * parts)
+
+    def apply(self, gradients: Sequence[tf.Tensor]) -> None:
+        """Updates the variables; `gradients`: one a variable, with `share` as the slope of the loss."""
+        if self.scale is None:
             self.optimizer.apply(self._with_l2(gradients), self._keras_variables)
-            return
-        share = tf.cast(self.scale, loss.dtype) / self._replicas
-        gradients = tape.gradient(loss, self.variables, output_gradients=share)
-        self._apply_if_finite([gradient / tf.cast(self.scale, gradient.dtype) for gradient in gradients])
+        else:
+            self._apply_if_finite([gradient / tf.cast(self.scale, gradient.dtype) for gradient in gradients])
 
     def _with_l2(self, gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         if not self._l2:

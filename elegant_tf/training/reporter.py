@@ -25,7 +25,7 @@ class Reporter:
     leaves the block. A log that can no longer be written is told once and ends nothing.
 
     Args:
-        run_dir: the run directory, which must exist when the block is entered.
+        run_dir: the run directory, which must exist when the block is entered; None: nothing is logged.
         on_screen: whether to report to `sys.stderr`.
         clock: tells the time in seconds.
 
@@ -33,8 +33,10 @@ class Reporter:
         UserError: on entering: the log cannot be opened for writing.
     """
 
-    def __init__(self, run_dir: str | os.PathLike[str], on_screen: bool = True, clock: Clock = time.monotonic) -> None:
-        self._path = Path(run_dir) / LOG_FILE
+    def __init__(
+        self, run_dir: str | os.PathLike[str] | None, on_screen: bool = True, clock: Clock = time.monotonic
+    ) -> None:
+        self._path = None if run_dir is None else Path(run_dir) / LOG_FILE
         self._on_screen = on_screen
         self._clock = clock
         self._screen: Screen = Hidden()
@@ -42,10 +44,10 @@ class Reporter:
         self._handlers: list[logging.Handler] = []
 
     def __enter__(self) -> Reporter:
-        self._log = _Log(self._path, self._say_broken)
+        self._log = _Log(self._path, self._say_broken) if self._path else None
         self._screen = open_screen(sys.stderr if self._on_screen else None, self._clock)
-        self._handlers = [self._log]
-        if not logging.root.handlers and logging.lastResort:
+        self._handlers = [self._log] if self._log else []
+        if self._log and not logging.root.handlers and logging.lastResort:
             self._handlers.append(logging.lastResort)  # which falls silent as soon as there is another handler
         for handler in self._handlers:
             logging.root.addHandler(handler)

@@ -48,7 +48,7 @@ class Summary:
         self._pace = Pace(start, steps, deadline)
         rows = self._drop_rows_after(METRICS_FILE, start)
         self._seconds_before = float(rows[-1].get("seconds", 0.0)) if rows else 0.0
-        self._drop_rows_after(EVALUATIONS_FILE, start)
+        self._evaluations = {row["step"]: row for row in self._drop_rows_after(EVALUATIONS_FILE, start)}
         self._is_first = True
         with writing(self._events):
             self._writer = tf.summary.create_file_writer(str(self._events))
@@ -75,6 +75,11 @@ class Summary:
         self._reporter.note(f"step {step}  " + "  ".join(f"{name} {value:.3f}" for name, value in numbers.items()))
         self._scalars(step, {f"evaluation/{name}": value for name, value in numbers.items()})
         self._append(EVALUATIONS_FILE, {"step": step, **numbers})
+
+    def evaluated(self, step: int) -> dict[str, float] | None:
+        """What was measured at a step before this training began; None if nothing was."""
+        row = self._evaluations.get(step)
+        return {name: value for name, value in row.items() if name != "step"} if row else None
 
     def samples(self, step: int, rows: np.ndarray) -> Path:
         """Writes a grid of uint8 `[rows, columns, S, S, 3]` for TensorBoard and into `samples/`; returns its path."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
@@ -42,16 +43,22 @@ from elegant_tf.rundir import (
 from elegant_tf.runlock import check_unlocked, locked
 from elegant_tf.runs import checkpoint_steps
 from elegant_tf.sources import open_source
+from elegant_tf.training.best import Best, check_best
 from elegant_tf.training.build import make_learner
 from elegant_tf.training.checkpoint import Checkpoints, load_start
 from elegant_tf.training.reporter import LOG_FILE, Reporter
-from elegant_tf.training.strategy import distribute, make_strategy
+from elegant_tf.training.strategy import Workers, distribute, make_strategy
 from elegant_tf.training.summary import METRICS_FILE, Summary
+from elegant_tf.training.trace import Trace
 from elegant_tf.training.update import choose_exchanged, generate
 
-# Updates in one call of the compiled loop, at most: a signal waits for the call under way.
-UPDATES_PER_CALL = 20
 SAMPLE_PAIRS = 8
+
+# Options in which workers may differ: where each finds the data and the run to start from.
+OF_A_WORKER = ("data_dir", "labels_file", "start_from")
+
+# What a worker asks of the others between calls.
+_GO_ON, _LATE, _SIGNALLED = 0, 1, 2
 
 Evaluator: TypeAlias = Callable[[Elegant], Mapping[str, float]]
 """From the generator to edit with to what was measured of it, numbers by name."""
@@ -67,10 +74,12 @@ class Trainer:
         terms: further losses of the generator, see `losses.term.Term`.
         generator_optimizer, discriminator_optimizer: any Keras optimizers; None: what `--optimizer` names.
         on_screen: whether to show progress on `sys.stderr`; it goes to the run directory's `train.log` in any case.
+        strategy: the devices that train; None: what `--strategy` names. With several machines, every worker makes a
+            trainer, and worker 0, the chief, alone writes to the run directory, which all must see.
 
     Raises:
         UserError: the directory holds a run of another configuration or cannot be written, another process trains in
-            it, or the data cannot be used.
+            it, the data cannot be used, or the other workers cannot be reached.
     """
 
     def __init__(
@@ -82,11 +91,15 @@ class Trainer:
         generator_optimizer: keras.optimizers.Optimizer | None = None,
         discriminator_optimizer: keras.optimizers.Optimizer | None = None,
         on_screen: bool = True,
+        strategy: tf.distribute.Strategy | None = None,
     ) -> None:
         self.config = config
         self.run_dir = Path(local_path(run_dir, "run_dir"))
         check_run_dir(config, self.run_dir)
-        check_unlocked(self.run_dir)
+        self._strategy = strategy or make_strategy(config.run, config.data.batch_size)
+        self._workers = Workers(self._strategy)
+        if self.is_chief:
+            check_unlocked(self.run_dir)
         if config.run.evaluate_every and evaluator is None:
             raise UserError(f"--evaluate_every={config.run.evaluate_every}: needs an evaluator; pass one, or 0")
         data, seed = config.data, config.run.seed
@@ -100,7 +113,6 @@ class Trainer:
             data.match_attributes,
             data.jitter,
         )
-        self._strategy = make_strategy(config.run.strategy, data.batch_size)
         keras.utils.set_random_seed(seed)
         with self._strategy.scope():
             self.learner = make_learner(
@@ -112,8 +124,15 @@ class Trainer:
             )
         self._checkpoints = Checkpoints(self.learner, self.run_dir, config.run.checkpoints_kept)
         self._evaluator = evaluator
-        self._reporter = Reporter(self.run_dir, on_screen)
+        self._best: Best | None = None
+        self._reporter = Reporter(self.run_dir if self.is_chief else None, on_screen and self.is_chief)
         self._stop_signal: int | None = None
+        self._interrupted = False
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process alone, of all workers, writes to the run directory."""
+        return self._workers.is_chief
 
     @property
     def step(self) -> int:
@@ -125,20 +144,28 @@ class Trainer:
 
         Raises:
             UserError: a loss or a weight is no longer finite, too many images cannot be read, something cannot be
-                written or has no room, or another process trains in the run directory. The text names the newest
-                checkpoint.
+                written or has no room, another process trains in the run directory, or another worker is gone or was
+                given other options or data. The text names the newest checkpoint.
         """
+        with self._alone(), self._reporter:
+            self._begin()
+            try:
+                self._train()
+            except UserError as error:
+                newest = self._checkpoints.newest()
+                saved = f"The newest checkpoint is {newest}" if newest else "No checkpoint has been saved"
+                raise UserError(f"{error}. {saved}") from error
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """The chief holds the run directory's lock."""
+        if not self.is_chief:
+            yield
+            return
         with locked(self.run_dir):
             check_run_dir(self.config, self.run_dir)  # Another process may have trained there since the first check.
             self.check_room()
-            with self._reporter:
-                self._begin()
-                try:
-                    self._train()
-                except UserError as error:
-                    newest = self._checkpoints.newest()
-                    saved = f"The newest checkpoint is {newest}" if newest else "No checkpoint has been saved"
-                    raise UserError(f"{error}. {saved}") from error
+            yield
 
     def check_room(self) -> None:
         """Refuses a disk without room for the checkpoints to come.
@@ -151,21 +178,27 @@ class Trainer:
         self._checkpoints.check_room(math.ceil(left / (options.checkpoint_every or options.steps)))
 
     def _train(self) -> None:
-        start, deadline = self.step, self._deadline()
-        summary = Summary(self.run_dir, self.config.run.steps, start, self._reporter, deadline)
+        start, deadline, reporter = self.step, self._deadline(), self._reporter
+        steps = self.config.run.steps
+        summary = Summary(self.run_dir, steps, start, reporter, deadline) if self.is_chief else None
+        trace = Trace(self.config.run.profiled if self.is_chief else None, self.run_dir / SUMMARIES_DIR)
         bad_images = BadImages(len(self._source.labels))
-        first = start * self.config.updates_per_step
-        dataset = pair_dataset(self._source, self._sampler, first, bad_images)
+
+        def read(worker: int, workers: int) -> tf.data.Dataset:
+            first = start * self.config.updates_per_step
+            return pair_dataset(self._source, self._sampler, first, bad_images, worker=worker, workers=workers)
+
         try:
-            with self._watch_signals():
-                batches = iter(distribute(dataset, self._strategy))
-                self._loop(batches, summary, deadline)
-        except tf.errors.OpError as error:
+            with self._watch_signals(), self._workers.together():
+                self._loop(iter(distribute(read, self._strategy)), summary, trace, deadline)
+        except (tf.errors.OpError, UserError) as error:
             if bad_images.failure:
                 raise UserError(bad_images.failure) from error
             raise
         finally:
-            summary.close()
+            trace.close()
+            if summary:
+                summary.close()
             if bad_images.count:
                 logging.warning("%s", bad_images.report())
 
@@ -175,48 +208,91 @@ class Trainer:
             mine.set_weights(generator.get_weights())
 
     def _begin(self) -> None:
-        for folder in (self.run_dir, self.run_dir / SAMPLES_DIR, self.run_dir / CHECKPOINT_DIR):
-            remove_parts(folder)
-        if (self.run_dir / CONFIG_FILE).exists():
-            for option, advice in removed_options(self.run_dir).items():
-                logging.warning("this run was trained with --%s, an option that is gone: %s", option, advice)
-        path = self._checkpoints.restore()
-        if path is None and self.config.run.start_from:
-            self._start_from(load_start(self.config))
-        write_config(self.config, self.run_dir)
-        if path is not None:
+        self._check_workers()
+        if self.is_chief:
+            for folder in (self.run_dir, self.run_dir / SAMPLES_DIR, self.run_dir / CHECKPOINT_DIR):
+                remove_parts(folder)
+            if (self.run_dir / CONFIG_FILE).exists():
+                for option, advice in removed_options(self.run_dir).items():
+                    logging.warning("this run was trained with --%s, an option that is gone: %s", option, advice)
+        # All workers begin where the chief does, whatever checkpoints they see.
+        found = self._checkpoints.find() if self.is_chief else None
+        step = self._workers.gather(-1 if found is None else found)[0]
+        if step >= 0:
+            path = self._checkpoints.restore(step)
             self._reporter.note(f"resuming at step {self.step} from {path}")
+        elif self.config.run.start_from:
+            self._start_from(load_start(self.config))
+        if self.is_chief:
+            write_config(self.config, self.run_dir)
+            self._best = Best(self.config, self.run_dir) if self.config.run.keep_best != "none" else None
+
+    def _check_workers(self) -> None:
+        """Raises UserError unless all workers train the same run on the same data."""
+        mine = {name: value for name, value in self.config.flags().items() if name not in OF_A_WORKER}
+        self._workers.check_alike("the options", json.dumps(mine, sort_keys=True).encode())
+        self._workers.check_alike("the images' labels", np.ascontiguousarray(self._source.labels).tobytes())
 
     def _deadline(self) -> float:
         return time.monotonic() + 60.0 * self.config.run.max_minutes if self.config.run.max_minutes else math.inf
 
-    def _loop(self, batches: Iterator[Any], summary: Summary, deadline: float) -> None:
-        options, run_updates = self.config.run, self._compile()
+    def _loop(self, batches: Iterator[Any], summary: Summary | None, trace: Trace, deadline: float) -> None:
+        run_updates = self._compile()
         pending: list[tuple[int, dict[str, float]]] = []
         first = step = saved = self.step
+        if summary and first and self._due(first, self.config.run.evaluate_every):
+            self._evaluate(first, summary)  # in case a kill came before that was done
         # However short the time, one call is made, so that a run in pieces makes progress.
-        while step < options.steps and self._stop_signal is None and (step == first or time.monotonic() < deadline):
+        while step < self.config.run.steps and (step == first or not self._must_stop(deadline)):
+            trace.at(step)
             count = self._steps_until_due(step)
             updates = count * self.config.updates_per_step
             means = {name: float(value) for name, value in run_updates(batches, tf.constant(updates)).items()}
             step += count
-            summary.advance(step)
             self._check_finite(means, step)
-            pending.append((updates, means))
-            if self._due(step, options.log_every) or step == options.steps:
-                images = 2 * self.config.data.batch_size * sum(count for count, _ in pending)
-                summary.progress(step, _weighted_mean(pending), images)
-                pending.clear()
-            if self._due(step, options.checkpoint_every):
+            if summary:
+                pending.append((updates, means))
+                self._report(step, pending, summary)
+            if self._due(step, self.config.run.checkpoint_every):
                 self._save(step)
                 saved = step
-            if self._due(step, options.sample_every):
-                summary.samples(step, self.sample_grid())
-            if self._evaluator and self._due(step, options.evaluate_every):
-                summary.evaluation(step, self._evaluator(self.learner.editing_generator))
+            if summary:
+                self._show(step, summary)
         if step > saved:
             self._save(step)
         self._say_why_stopped(step)
+
+    def _must_stop(self, deadline: float) -> bool:
+        """Whether a signal or the time ends training, here or in another worker: all leave at the same step."""
+        mine = _SIGNALLED if self._stop_signal is not None else _LATE if time.monotonic() >= deadline else _GO_ON
+        asked = max(self._workers.gather(mine))
+        self._interrupted |= asked == _SIGNALLED
+        return asked != _GO_ON
+
+    def _report(self, step: int, pending: list[tuple[int, dict[str, float]]], summary: Summary) -> None:
+        """Reports what is due at a step; `pending`: updates and their mean losses since the last line of progress."""
+        options = self.config.run
+        summary.advance(step)
+        if self._due(step, options.log_every) or step == options.steps:
+            images = 2 * self.config.data.batch_size * sum(count for count, _ in pending)
+            summary.progress(step, _weighted_mean(pending), images)
+            pending.clear()
+
+    def _show(self, step: int, summary: Summary) -> None:
+        """Writes the samples and makes the evaluation that are due at a step."""
+        if self._due(step, self.config.run.sample_every):
+            summary.samples(step, self.sample_grid())
+        if self._due(step, self.config.run.evaluate_every):
+            self._evaluate(step, summary)
+
+    def _evaluate(self, step: int, summary: Summary) -> None:
+        """Evaluates the generator of a step, unless that was done before, and keeps it if it is the best so far."""
+        generator, numbers = self.learner.editing_generator, summary.evaluated(step)
+        if numbers is None and self._evaluator:
+            numbers = dict(self._evaluator(generator))
+            summary.evaluation(step, numbers)
+        if self._best and numbers is not None and self._best.offer(step, numbers, generator):
+            self._reporter.note(f"best so far: {self._best}", routine=True)
 
     def _compile(self) -> Callable[[Iterator[Any], tf.Tensor], dict[str, tf.Tensor]]:
         update = tf.function(self.learner.update, jit_compile=self.config.run.jit or None)
@@ -238,9 +314,11 @@ class Trainer:
 
     def _steps_until_due(self, step: int) -> int:
         options = self.config.run
-        most = max(1, UPDATES_PER_CALL // self.config.updates_per_step)
+        most = max(1, options.updates_per_call // self.config.updates_per_step)
         cadences = (options.log_every, options.checkpoint_every, options.sample_every, options.evaluate_every)
-        return min(most, options.steps - step, *(every - step % every for every in cadences if every))
+        first, last = options.profiled or (1, 0)
+        edges = [edge - step for edge in (first - 1, last) if edge > step]
+        return min(most, options.steps - step, *edges, *(every - step % every for every in cadences if every))
 
     @staticmethod
     def _due(step: int, every: int) -> bool:
@@ -255,11 +333,13 @@ class Trainer:
             )
 
     def _save(self, step: int) -> None:
+        """Saves, if this is the chief; all workers see whether the weights are finite."""
         variables = [*self.learner.generator.weights, *self.learner.discriminator.weights]
         if not all(np.isfinite(variable.numpy()).all() for variable in variables):
             self._check_finite({"a weight": math.nan}, step)
-        path = self._checkpoints.save(step)
-        self._reporter.note(f"saved {path}", routine=True)
+        if self.is_chief:
+            path = self._checkpoints.save(step)
+            self._reporter.note(f"saved {path}", routine=True)
 
     def sample_grid(self) -> np.ndarray:
         """Fixed training pairs as uint8 rows `[n, 8, S, S, 3]`: A, B, C, D, A1, B1 and the residuals of C and D."""
@@ -288,13 +368,15 @@ class Trainer:
             if number == signal.SIGHUP:  # A terminal that closes sends it, and then its shell does, too.
                 return
             raise KeyboardInterrupt  # Asked twice: leave at once, as the user then expects.
-        self._stop_signal = number
+        self._stop_signal, self._interrupted = number, True
         self._reporter.note(f"{signal.Signals(number).name}: saving, then leaving (once more to leave at once)")
 
     def _say_why_stopped(self, step: int) -> None:
         go_on = "the same command continues from there"
-        if self._stop_signal is not None:
-            why = f"{signal.Signals(self._stop_signal).name}: left at step {step}; {go_on}"
+        if self._interrupted:
+            mine = self._stop_signal
+            by = "a signal to another worker" if mine is None else signal.Signals(mine).name
+            why = f"{by}: left at step {step}; {go_on}"
         elif step < self.config.run.steps:
             why = f"{self.config.run.max_minutes:g} minutes are over at step {step}; {go_on}"
         else:
@@ -303,8 +385,8 @@ class Trainer:
 
     @property
     def interrupted(self) -> bool:
-        """Whether a signal ended training."""
-        return self._stop_signal is not None
+        """Whether a signal to this process or to another worker ended training."""
+        return self._interrupted
 
 
 def check_run_dir(config: Config, run_dir: str | os.PathLike[str]) -> None:
@@ -338,6 +420,8 @@ def check_run_dir(config: Config, run_dir: str | os.PathLike[str]) -> None:
         raise UserError(
             f"--run_dir={run_dir}: has checkpoints but no {CONFIG_FILE}; put it back, or choose another --run_dir"
         )
+    if config.run.keep_best != "none":
+        check_best(config, run_dir)
 
 
 def _stop_signals() -> list[signal.Signals]:

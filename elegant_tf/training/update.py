@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
+from elegant_tf.losses.replicas import WHOLE, Part, uniform
 from elegant_tf.losses.term import Batch, Generated, Step, Term, halves, weight_at
 from elegant_tf.model.elegant import Elegant, MultiScaleDiscriminator, apply_residual
 from elegant_tf.model.latent import exchange
 from elegant_tf.training.gradients import GradientStep
+from elegant_tf.training.parts import SharedCodes, in_parts, sum_over
 
 
 class Learner:
@@ -28,6 +30,7 @@ class Learner:
         exchange_share: probability that an attribute which an example does not train is exchanged, too.
         seed: of all random numbers.
         replicas: how many replicas share a batch.
+        parts: in how many parts a replica computes its share of a batch, one after another.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Learner:
         exchange_share: float = 0.0,
         seed: int = 0,
         replicas: int = 1,
+        parts: int = 1,
     ) -> None:
         self.generator, self.discriminator, self.average = generator, discriminator, average
         self.generator_terms, self.discriminator_terms = tuple(generator_terms), tuple(discriminator_terms)
@@ -53,7 +57,7 @@ class Learner:
         self.updates = tf.Variable(0, trainable=False, dtype=tf.int64, name="updates")
         self._keep = 0.5 ** (1.0 / ema_half_life) if ema_half_life else 0.0
         self._exchange_share = exchange_share
-        self._seed, self._replicas = seed, replicas
+        self._seed, self._replicas, self._parts = seed, replicas, parts
 
     @property
     def editing_generator(self) -> Elegant:
@@ -69,6 +73,12 @@ class Learner:
         """
         batch = _in_dtype(batch, self.generator.variable_dtype)
         exchanged = choose_exchanged(batch, self._exchange_share, self._step("exchange").seed)
+        losses = self._train_at_once(batch, exchanged) if self._parts == 1 else self._train_in_parts(batch, exchanged)
+        self.follow()
+        self.updates.assign_add(1)
+        return {name: loss / (self._replicas * self._parts) for name, loss in losses.items()}
+
+    def _train_at_once(self, batch: Batch, exchanged: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self.generator_step.variables)
             generated = generate(self.generator, batch, exchanged)
@@ -76,9 +86,7 @@ class Learner:
             # The updated discriminators judge the same edited images.
             losses = self._losses("generator", self.generator_terms, batch, generated)
         self.generator_step(tape, losses["generator"])
-        self.follow()
-        self.updates.assign_add(1)
-        return {name: loss / self._replicas for name, loss in {**judged, **losses}.items()}
+        return {**judged, **losses}
 
     def _train_discriminators(self, batch: Batch, generated: Generated) -> dict[str, tf.Tensor]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -87,20 +95,65 @@ class Learner:
         self.discriminator_step(tape, losses["discriminator"])
         return losses
 
-    def _losses(self, side: str, terms: Sequence[Term], batch: Batch, generated: Generated) -> dict[str, tf.Tensor]:
+    def _train_in_parts(self, batch: Batch, exchanged: tf.Tensor) -> dict[str, tf.Tensor]:
+        """As `_train_at_once`, in the memory that one part takes; the losses are sums over the parts.
+
+        All parts train the discriminators before the first one trains the generator, so each is generated twice.
+        """
+        parts = {name: in_parts(value, self._parts) for name, value in {**batch, "exchanged": exchanged}.items()}
+        losses, gradients = self._sweep("discriminator", self.discriminator_terms, self.discriminator_step, parts)
+        self.discriminator_step.apply(gradients)
+        step, shared = self.generator_step, None
+        if any(getattr(term, "needs_partners", False) for term in self.generator_terms):
+            images = tf.concat([parts["a"], parts["b"]], axis=1)
+            shared = SharedCodes(self.generator, images, batch["attribute"])
+        of_generator, gradients = self._sweep("generator", self.generator_terms, step, parts, shared)
+        if shared:
+            *gradients, of_codes = gradients
+            gradients = [
+                tf.add_n(both) for both in zip(gradients, shared.gradients(of_codes, step.variables), strict=True)
+            ]
+        step.apply(gradients)
+        return {**losses, **of_generator}
+
+    def _sweep(
+        self,
+        side: str,
+        terms: Sequence[Term],
+        step: GradientStep,
+        parts: Mapping[str, tf.Tensor],
+        shared: SharedCodes | None = None,
+    ) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
+        """Losses of one side and gradients of its variables and of shared codes: both summed over the parts."""
+        sources = [*step.variables, *([shared.everyones] if shared else [])]
+
+        def of_part(index: tf.Tensor) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
+            batch = {name: values[index] for name, values in parts.items()}
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(sources)
+                generated = generate(self.generator, batch, batch["exchanged"])
+                generated.partners = shared.partners(index) if shared else None
+                losses = self._losses(side, terms, batch, generated, Part(index, self._parts))
+            share = step.share(losses[side], self._parts)
+            zero = tf.UnconnectedGradients.ZERO
+            gradients = tape.gradient(losses[side], sources, output_gradients=share, unconnected_gradients=zero)
+            return losses, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+        no_losses = dict.fromkeys((side, *(term.name for term in terms)), tf.zeros([], self.generator.variable_dtype))
+        return sum_over(self._parts, (no_losses, [tf.zeros_like(source) for source in sources]), of_part)
+
+    def _losses(
+        self, side: str, terms: Sequence[Term], batch: Batch, generated: Generated, part: Part = WHOLE
+    ) -> dict[str, tf.Tensor]:
         """Every term by its name, and their weighted sum by the name of the side."""
-        losses = {term.name: term(self.generator, batch, generated, self._step(term.name)) for term in terms}
+        losses = {term.name: term(self.generator, batch, generated, self._step(term.name, part)) for term in terms}
         weighted = [weight_at(term, self.updates, losses[term.name].dtype) * losses[term.name] for term in terms]
         return {side: tf.add_n(weighted), **losses}
 
-    def _step(self, stream: str) -> Step:
-        """Now, with the seed of a random stream by its name; it depends on seed, update and replica."""
-        context = tf.distribute.get_replica_context()
-        replica = context.replica_id_in_sync_group if context else 0
+    def _step(self, stream: str, part: Part = WHOLE) -> Step:
+        """Now, with the seed of a random stream by its name; it depends on the run's seed and the update."""
         seed = tf.constant([self._seed, zlib.crc32(stream.encode())], tf.int64)
-        for number in (self.updates, replica):
-            seed = tf.random.fold_in(seed, tf.cast(number, tf.int64))
-        return Step(self.updates.read_value(), seed)
+        return Step(self.updates.read_value(), tf.random.fold_in(seed, self.updates.read_value()), part)
 
     def follow(self) -> None:
         """Moves the average towards the generator."""
@@ -150,7 +203,7 @@ def choose_exchanged(batch: Batch, share: float, seed: tf.Tensor | None) -> tf.T
     own = tf.one_hot(batch["attribute"], batch["y_a"].shape[1], dtype=batch["y_a"].dtype)
     if not share:
         return own
-    chances = tf.random.stateless_uniform(tf.shape(own), seed, dtype=own.dtype)
+    chances = uniform([tf.shape(own)[0], own.shape[1]], seed, own.dtype)
     return tf.maximum(own, tf.cast(chances < share, own.dtype))
 
 
