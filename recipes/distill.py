@@ -76,7 +76,7 @@ def main() -> None:
         config = config.replace(data="celeba", data_dir=targets_dir)
     model = own.model
     kept = {"attributes": model.attributes, "image_size": model.image_size, "depth": model.depth}
-    student = preset("modern", **kept, width=options.width, ema_half_life=300.0, seed=options.seed)
+    student = preset("mobile", **kept, width=options.width, seed=options.seed)
     student = dataclasses.replace(student, data=config.data)
     student = student.replace(precision=options.precision, batch_size=options.batch_size)
 
