@@ -30,6 +30,7 @@ OTHERS = {
     "strategy": "one_device",
     "cluster": "slurm",
     "accumulate": 17,
+    "profile": "3,4",
     "recompute": False,  # as --jit needs it
     "keep_best": "leak",
     "optimizer": "muon",
