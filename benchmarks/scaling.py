@@ -21,7 +21,6 @@ import json
 import math
 import os
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -35,7 +34,9 @@ from typing import Any, NamedTuple
 from workers import Worker, take_turns
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from commands import free_ports
 
 from elegant_tf.config import Config
 from elegant_tf.presets import preset
@@ -228,17 +229,6 @@ class Side:
     def close(self) -> None:
         for worker in reversed(self._workers):
             worker.close()
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 class Turns:

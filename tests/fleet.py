@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -29,7 +28,7 @@ def start_workers(
 
     `flags`: of all; `own`: one more flag of each.
     """
-    addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
+    addresses = [f"127.0.0.1:{port}" for port in commands.free_ports(count)]
     workers = []
     for index in range(count - missing):
         described = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
@@ -54,18 +53,6 @@ def train_on_devices(count: int, flags: Sequence[str]) -> None:
 def _environment() -> dict[str, str]:
     path = os.pathsep.join([str(commands.ROOT), str(Path(__file__).parent)])
     return {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": "-1"}
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens at."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 def values(run_dir: Path, step: int | None = None) -> dict[str, np.ndarray]:

@@ -15,22 +15,7 @@ from elegant_tf.training.parts import in_parts, sum_over
 
 pytestmark = pytest.mark.usefixtures("quick_training")
 
-# Everything that could depend on how a batch is divided, with more attributes than examples of a part.
-EVERYTHING = {
-    "batch_size": 6,
-    "precision": "float64",
-    "ema_half_life": 3.0,
-    "conditioning": "projection",
-    "mismatch_weight": 1.0,
-    "r1_weight": 1.0,
-    "r1_every": 2,
-    "residual_weight": 1.0,
-    "cycle_weight": 1.0,
-    "style_cycle_weight": 1.0,
-    "carrier_share": 0.5,
-    "cycle_warmup_updates": 3,
-    "exchange_share": 0.5,
-}
+EVERYTHING = {**tiny.EVERY_LOSS, "batch_size": 6, "precision": "float64"}
 
 
 def trained(updates=2, **options):

@@ -19,24 +19,7 @@ from elegant_tf.synthetic import write_celeba
 from elegant_tf.training import strategy
 from elegant_tf.training.strategy import Workers, distribute, make_strategy
 
-# Everything that could depend on how a batch is divided: partners, chances, penalties, averages; and more attributes
-# than examples of a part.
-FLAGS = {
-    "batch_size": 8,
-    "steps": 3,
-    "checkpoint_every": 3,
-    "attribute_schedule": "mixed",
-    "ema_half_life": 5.0,
-    "mismatch_weight": 1.0,
-    "r1_weight": 1.0,
-    "r1_every": 2,
-    "residual_weight": 1.0,
-    "cycle_weight": 1.0,
-    "style_cycle_weight": 1.0,
-    "carrier_share": 0.5,
-    "exchange_share": 0.5,
-    "conditioning": "projection",
-}
+FLAGS = {**tiny.EVERY_LOSS, "batch_size": 8, "steps": 3, "checkpoint_every": 3, "attribute_schedule": "mixed"}
 
 # The script `fleet.py`, from Python.
 RUN = "import sys; sys.exit(fleet.main(1, sys.argv[1:]))"

@@ -23,6 +23,21 @@ FIELDS = {
     "sample_every": 0,
 }
 
+# Losses and averages that could depend on how a batch is divided: partners, chances, penalties.
+EVERY_LOSS = {
+    "ema_half_life": 5.0,
+    "conditioning": "projection",
+    "mismatch_weight": 1.0,
+    "r1_weight": 1.0,
+    "r1_every": 2,
+    "residual_weight": 1.0,
+    "cycle_weight": 1.0,
+    "style_cycle_weight": 1.0,
+    "carrier_share": 0.5,
+    "cycle_warmup_updates": 3,
+    "exchange_share": 0.5,
+}
+
 
 def config(**overrides) -> Config:
     """A tiny configuration of the `official` preset."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,7 +17,7 @@ from elegant_tf.editor import Editor
 from elegant_tf.errors import UserError
 from elegant_tf.evaluation.counterfactuals import Counterfactuals, has_counterfactuals, load_counterfactuals
 from elegant_tf.evaluation.edits import DIRECTIONS, EVALUATION_SEED, Edits, Evaluated, check_count, sample_edits
-from elegant_tf.evaluation.evaluate import evaluated_on
+from elegant_tf.evaluation.evaluate import evaluated_on, naming_the_cure
 from elegant_tf.evaluation.held_out import ReadableSource
 from elegant_tf.evaluation.metrics.context import COUNT
 from elegant_tf.evaluation.metrics.reconstruction import COUNT as RECONSTRUCTED
@@ -211,7 +210,7 @@ def compare(
     config = config.replace(attributes=shared, depth=min(model.config.model.depth for model in pair))
     held = _limits(limits or {}, bool(targets_dir) or has_counterfactuals(config))
     sizes = [model.editor.image_size for model in pair]
-    with _naming_the_cure(data):
+    with naming_the_cure(data, "compare"):
         edits = _load(config.replace(image_size=max(sizes)), targets_dir, count, seed)
     person, kind = people_in(edits.inputs), len(DIRECTIONS) * edits.attribute + edits.direction
     before, after = (_measure(model.editor, edits, min(sizes)) for model in pair)
@@ -316,17 +315,6 @@ def _load(config: Config, targets_dir: str | None, count: int, seed: int) -> Edi
     if source.bad_images.count:
         logging.warning("%s", source.bad_images.report())
     return edits
-
-
-@contextlib.contextmanager
-def _naming_the_cure(data: str | None) -> Iterator[None]:
-    try:
-        yield
-    except UserError as error:
-        if data:
-            raise
-        cure = "To compare on other data, or if they have moved, give --data, --data_dir and --labels_file"
-        raise UserError(f"{error}. {cure}") from error
 
 
 def _measure(editor: Evaluated, edits: Edits, size: int) -> dict[str, Shares]:

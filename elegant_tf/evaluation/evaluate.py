@@ -154,7 +154,7 @@ def evaluate(
     editor = subject.load()
     judge = _find_classifier(config, subject.classifier, classifier)
     has_targets = bool(targets_dir) or has_counterfactuals(config)
-    with _naming_the_cure(data):
+    with naming_the_cure(data):
         source = _held_out(config, count, seed) if judge or inception or not has_targets else None
         if source is None or has_targets:
             edits: Edits = load_counterfactuals(config, targets_dir, count, seed=seed)
@@ -241,14 +241,14 @@ def _held_out(config: Config, count: int, seed: int) -> ReadableSource:
 
 
 @contextlib.contextmanager
-def _naming_the_cure(data: str | None) -> Iterator[None]:
-    """Adds to errors about the run's own data how to name other data."""
+def naming_the_cure(data: str | None, purpose: str = "evaluate") -> Iterator[None]:
+    """Adds to errors about the run's own data, unless `data` names others, how to name others for this purpose."""
     try:
         yield
     except UserError as error:
         if data:
             raise
-        cure = "To evaluate on other data, or if they have moved, give --data, --data_dir and --labels_file"
+        cure = f"To {purpose} on other data, or if they have moved, give --data, --data_dir and --labels_file"
         raise UserError(f"{error}. {cure}") from error
 
 
