@@ -31,6 +31,12 @@ from elegant_tf.synthetic import write_celeba
 
 STEPS, SAVE_EVERY = 30, 5
 PATIENCE = 60.0  # seconds until every process has noticed
+# Who is killed before the workers have found each other is missed for ten minutes; here, for as many seconds.
+WAIT_SECONDS = 20
+SCRIPT = (
+    f"from elegant_tf.training import strategy; strategy.WAIT_SECONDS = {WAIT_SECONDS}\n"
+    "import fleet, sys; sys.exit(fleet.main(1, sys.argv[1:]))"
+)
 VICTIMS = {"chief": [0], "worker": [1], "both": [0, 1]}
 
 
@@ -45,7 +51,7 @@ def main() -> int:
         write_celeba(data, 60, 32, seed=0)
         began = time.monotonic()
         whole = Path(folder) / "whole"
-        finish(fleet.start_workers(2, flags(whole, data)))
+        finish(start(whole, data))
         duration = time.monotonic() - began
         print("| killed | after, s | ended in, s | status of the other | goes on from step | wrong |\n|" + "---|" * 6)
         wrong = 0
@@ -58,6 +64,10 @@ def main() -> int:
     return int(wrong > 0)
 
 
+def start(run_dir: Path, data: Path) -> list[subprocess.Popen]:
+    return fleet.start_workers(2, flags(run_dir, data), ["-c", SCRIPT])
+
+
 def flags(run_dir: Path, data: Path) -> list[str]:
     """Of a tiny run with all that depends on how a batch is divided."""
     given = {"data": "celeba", "data_dir": data, "steps": STEPS, "checkpoint_every": SAVE_EVERY, "ema_half_life": 5.0}
@@ -67,7 +77,7 @@ def flags(run_dir: Path, data: Path) -> list[str]:
 
 def kill(run_dir: Path, data: Path, whole: Path, victim: str, after: float) -> tuple[list[str], list[str]]:
     """Kills, starts again and compares: a row of the table, and what was wrong."""
-    workers = fleet.start_workers(2, flags(run_dir, data))
+    workers = start(run_dir, data)
     time.sleep(after)
     began = time.monotonic()
     for index in VICTIMS[victim]:
@@ -83,7 +93,7 @@ def kill(run_dir: Path, data: Path, whole: Path, victim: str, after: float) -> t
     others = [end for index, end in enumerate(ends) if index not in VICTIMS[victim]]
     faults += ["a traceback" for _, said in others if "Traceback" in said]
     steps = checkpoint_steps(run_dir) if run_dir.exists() else []
-    again = finish(fleet.start_workers(2, flags(run_dir, data)))
+    again = finish(start(run_dir, data))
     if steps and steps[-1] < STEPS and f"resuming at step {steps[-1]} " not in again:
         faults.append("does not go on from the newest checkpoint")
     faults += compare(run_dir, whole)

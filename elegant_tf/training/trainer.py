@@ -114,7 +114,7 @@ class Trainer:
             data.jitter,
         )
         keras.utils.set_random_seed(seed)
-        with self._strategy.scope():
+        with self._workers.together(), self._strategy.scope():  # the chief sends the others its first weights
             self.learner = make_learner(
                 config,
                 self._strategy.num_replicas_in_sync,
