@@ -1,7 +1,8 @@
 """Computes what Addons gave, to which `tests/test_addons.py` holds the replacements in `docs/addons.md`.
 
 `python tests/goldens/make_addons.py` evaluates the left column of the page's tables on the cases below and writes
-`addons.npz` beside this file. It needs tensorflow 2.15.1 and tensorflow-addons 0.23.0, not this package.
+`addons.npz` beside this file. It needs tensorflow 2.15.1 and tensorflow-addons 0.23.0, not this package. With
+tensorflow-cpu, Addons' `resampler` needs `LD_PRELOAD=libcudart.so.12` (nvidia-cuda-runtime-cu12).
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ CASES: dict[str, list[Values]] = {
     "optimizers.ExponentialCyclicalLearningRate": [RATES],
     "optimizers": [TRAINED, {"lr": 0.001, "decay": 0.1}],
     "image.transform(images, transforms, output_shape": each(
-        "images", (FLOATS, BYTES), transforms=TRANSFORMS, shape=np.array([5, 15], "int32")
+        "images", (FLOATS, BYTES, BYTES.astype("int32")), transforms=TRANSFORMS, shape=np.array([5, 15], "int32")
     ),
     "image.transform": moved_images(transforms=TRANSFORMS),
     "image.translate(images, shifts, fill_value": each("images", (FLOATS, BYTES), shifts=SHIFTS, value=0.5),
@@ -114,7 +115,7 @@ CASES: dict[str, list[Values]] = {
         for images, size, padding in (
             (FLOATS, (3, 3), "REFLECT"),
             (BYTES, (3, 3), "CONSTANT"),
-            (FLOATS, (2, 5), "SYMMETRIC"),
+            (FLOATS.astype("float64"), (2, 5), "SYMMETRIC"),
             (BYTES, (5, 4), "REFLECT"),
         )
     ],
@@ -124,12 +125,25 @@ CASES: dict[str, list[Values]] = {
     ],
     "image.gaussian_filter2d": [
         {"images": FLOATS, "size": 3, "sigma": 1.0},
-        {"images": FLOATS, "size": 7, "sigma": 2.5},
+        {"images": FLOATS.astype("float64"), "size": 7, "sigma": 2.5},
     ],
     "image.interpolate_bilinear": [{"images": FLOATS, "points": POINTS}],
-    "image.dense_image_warp": each("flow", (3 * random("flow", FLOATS.shape[:3] + (2,)),), images=FLOATS),
-    "image.interpolate_spline": each("order", (1, 2, 3), points=LANDMARKS, values=MOVED, queries=POINTS),
+    "image.dense_image_warp": [
+        {"images": FLOATS.astype(dtype), "flow": 3 * random("flow", (*FLOATS.shape[:3], 2)).astype(dtype)}
+        for dtype in ("float32", "float64")
+    ],
+    "image.interpolate_spline": [
+        {
+            "points": LANDMARKS.astype(dtype),
+            "values": MOVED.astype(dtype),
+            "queries": POINTS.astype(dtype),
+            "order": order,
+        }
+        for order in (1, 2, 3)
+        for dtype in ("float32", "float64")
+    ],
     "image.sparse_image_warp": each("border", (0, 1, 3), images=FLOATS, source=LANDMARKS, target=MOVED),
+    "image.resampler": [{"images": FLOATS, "points": POINTS}, {"images": FLOATS, "points": 3 * POINTS - 8}],
     "image.adjust_hsv": [
         {"images": FLOATS, "hue": 0.0, "saturation": 1.0, "value": 1.0},
         {"images": FLOATS, "hue": 0.7, "saturation": 0.5, "value": 1.2},
