@@ -65,7 +65,7 @@ def run_value(evaluate: Callable[[Values], Any], inputs: Values) -> Values:
 
 
 def run_layer(evaluate: Callable[[Values], Any], inputs: Values) -> Values:
-    """The outputs of a layer in three steps of training, and of one call without."""
+    """The outputs of a layer in three steps of training and of one call afterwards; at first, too, if it wraps none."""
     batches = inputs["batches"]
     inner = {}
     if "inner" in inputs:
@@ -74,13 +74,13 @@ def run_layer(evaluate: Callable[[Values], Any], inputs: Values) -> Values:
         inner["layer"].set_weights([random(f"weight {w.shape}", w.shape) for w in inner["layer"].weights])
     layer = evaluate(inner)
     layer.build(batches.shape[1:])
+    outputs = {} if inner else {"at first": layer(tf.constant(batches[0]))}
     for weight in layer.weights:
         name = re.sub(r".*/|:.*", "", weight.name)
         name = {"sn_u": "u", "vector_u": "u", "Variable": "frequency"}.get(name, name)
         if name in ("u", "gamma", "beta", "tau", "frequency"):  # not always of the same shape, but of the same size
             weight.assign(np.reshape(random(name, (int(np.prod(weight.shape)),)) + 0.5, weight.shape))
     takes_training = "training" in inspect.signature(layer.call).parameters
-    outputs = {}
     for step, batch in enumerate(batches):
         with tf.GradientTape() as tape:
             output = layer(tf.constant(batch), **({"training": True} if takes_training else {}))
@@ -108,7 +108,7 @@ def run_optimizer(evaluate: Callable[[Values], Any], inputs: Values) -> Values:
         thing.on_train_begin()
     weight_values, average_values = [], []
     for step in range(UPDATES):
-        gradients = [tf.constant(random(f"gradient {step}", shape)) for shape in shapes]
+        gradients = [inputs.get("gradients", 1) * tf.constant(random(f"gradient {step}", shape)) for shape in shapes]
         optimizer.apply_gradients(zip(gradients, weights, strict=True))
         if optimizer is not thing:
             thing.on_train_batch_end(step)

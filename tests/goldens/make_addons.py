@@ -68,16 +68,19 @@ def moved_images(**inputs: object) -> list[Values]:
 
 
 BATCH = {"batches": BATCHES}
+SMALL = {"batches": BATCHES / 1000}  # epsilon counts
 SCORED = {"num_classes": 4, "y_true": MULTI_LABELS, "y_pred": SCORES}
 CLASSIFIED = {"num_classes": 4, "y_true": ONE_HOT, "y_pred": SCORES}
 TRAINED = {"lr": 0.05, "decay": 0.01}
 RATES = {"low": 0.001, "high": 0.1, "half": 4.0, "step": STEPS}
 EMBEDDED = {"labels": LABELS, "embeddings": EMBEDDINGS}
 ALONE = {"labels": np.zeros(9, "int32"), "embeddings": EMBEDDINGS}
+TWINS = {"labels": LABELS, "embeddings": np.round(8 * EMBEDDINGS[[0, 0, 2, 3, 2, 5, 0, 7, 8]]) / 8}  # exactly 0 apart
 X = {"x": 4 * random("x", (5, 7))}
 
 CASES: dict[str, list[Values]] = {
-    "layers.InstanceNormalization": [BATCH, {"batches": BATCHES[:, :, 0]}],
+    "layers.InstanceNormalization": [BATCH, SMALL, {"batches": BATCHES[:, :, 0]}],
+    "layers.FilterResponseNormalization": [BATCH, SMALL],
     "layers.GroupNormalization": each("groups", (1, 2, 6), **BATCH),
     "layers.SpectralNormalization": each("inner", (*INNER, TRANSPOSED), **BATCH, power_iterations=1)
     + [{**BATCH, "inner": INNER[1], "power_iterations": 4}],
@@ -95,7 +98,8 @@ CASES: dict[str, list[Values]] = {
     "optimizers.TriangularCyclicalLearningRate": [RATES],
     "optimizers.Triangular2CyclicalLearningRate": [RATES],
     "optimizers.ExponentialCyclicalLearningRate": [RATES],
-    "optimizers": [TRAINED, {"lr": 0.001, "decay": 0.1}],
+    "optimizers.RectifiedAdam": each("beta", (0.9, 0.999), **TRAINED),
+    "optimizers": [TRAINED, {"lr": 0.001, "decay": 0.1}, {**TRAINED, "gradients": 1e-6}],
     "image.transform(images, transforms, output_shape": each(
         "images", (FLOATS, BYTES, BYTES.astype("int32")), transforms=TRANSFORMS, shape=np.array([5, 15], "int32")
     ),
@@ -150,10 +154,15 @@ CASES: dict[str, list[Values]] = {
     ],
     "image.blend": each("factor", (0.3, 0.75), images=255 * FLOATS, others=255 * FLOATS[::-1]),
     "losses.TripletSemiHard": each("distance", ("L2", "squared-L2", "angular"), **EMBEDDED, margin=0.6)
-    + [{**ALONE, "distance": "L2", "margin": 1.0}],
+    + [{**inputs, "distance": "L2", "margin": 1.0} for inputs in (ALONE, TWINS)],
     "losses.TripletHard": [
         {**inputs, "margin": margin, "soft": soft}
-        for inputs, margin, soft in ((EMBEDDED, 1.0, False), (EMBEDDED, 0.2, True), (ALONE, 1.0, False))
+        for inputs, margin, soft in (
+            (EMBEDDED, 1.0, False),
+            (EMBEDDED, 0.2, True),
+            (ALONE, 1.0, False),
+            (TWINS, 1.0, False),
+        )
     ],
     "losses.Contrastive": each(
         "margin", (1.0, 0.5), same=np.array([0, 1, 1, 0], "int32"), distances=np.array([0.2, 0.9, 0.1, 1.7], "float32")
