@@ -1,4 +1,4 @@
-"""Finding attributes by their names."""
+"""Finding attributes and columns by their names."""
 
 from __future__ import annotations
 
@@ -10,17 +10,26 @@ from elegant_tf.errors import UserError
 
 def find_attributes(names: Sequence[str], known: Sequence[str]) -> list[int]:
     """The positions of `names` in `known`. Raises UserError on an empty list, and on a repeated or unknown name."""
+    return _find(names, known, "attributes", "attribute")
+
+
+def check_columns(names: Sequence[str], known: Sequence[str]) -> None:
+    """Raises UserError unless `--by` names columns of `known`, each once, and one at least."""
+    _find(names, known, "by", "column")
+
+
+def _find(names: Sequence[str], known: Sequence[str], flag: str, what: str) -> list[int]:
     if isinstance(names, str):
-        raise UserError(f"attributes must be a list of names, not the text {names!r}: write [{names!r}]")
+        raise UserError(f"{flag} must be a list of names, not the text {names!r}: write [{names!r}]")
     if not names:
-        raise UserError(f"--attributes is empty: name at least one of {', '.join(known)}")
+        raise UserError(f"--{flag} is empty: name at least one of {', '.join(known)}")
     positions = {name: position for position, name in enumerate(known)}
     for name in names:
         if name not in positions:
-            raise UserError(f"--attributes: unknown attribute {name!r}: {_suggestion(name, known)}")
+            raise UserError(f"--{flag}: unknown {what} {name!r}: {_suggestion(name, known)}")
     if len(set(names)) < len(names):
         repeated = next(name for name in names if list(names).count(name) > 1)
-        raise UserError(f"--attributes names {repeated!r} twice: name each attribute once")
+        raise UserError(f"--{flag} names {repeated!r} twice: name each {what} once")
     return [positions[name] for name in names]
 
 

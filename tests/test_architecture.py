@@ -98,6 +98,7 @@ TESTED_ELSEWHERE = {
     "export.footprint": ("test_tflite", "the cost of the files"),
     "export.after_training": ("test_best", "exports what was kept"),
     "evaluation.paired": ("test_compare", "the differences that a comparison consists of"),
+    "evaluation.shares": ("test_compare", "the numbers that differences are of"),
     "export.int8": ("test_tflite", "one kind of the files"),
     "evaluation.metrics.cost": ("test_tflite", "the cost of the files, in a report"),
     "evaluation.monitor": ("test_evaluate", "the curves that a report draws"),

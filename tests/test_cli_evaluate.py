@@ -10,6 +10,7 @@ from elegant_tf.cli.main import main
 from elegant_tf.config import Config
 from elegant_tf.evaluation import evaluate
 from elegant_tf.evaluation.classifier import AttributeClassifier
+from elegant_tf.evaluation.metrics.groups import Groups
 from elegant_tf.evaluation.metrics.scores import Scores
 from elegant_tf.rundir import write_config
 from elegant_tf.synthetic import write_celeba
@@ -19,17 +20,23 @@ FEW = ["--steps", "2", "--batch_size", "4"]
 
 def test_faces_and_evaluate(tiny_run, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(evaluate, "LEAST_HELD_OUT", 64)
-    monkeypatch.setattr(evaluate, "METRICS", [Scores])
+    monkeypatch.setattr(evaluate, "METRICS", [Scores, Groups])
     out = str(tmp_path / "faces")
     assert main(["faces", "--out", out, "--count", "3", "--image_size", "32", "--counterfactuals", "10"]) == 0
     assert main(["faces", "--out", out]) == 2
     assert "exists already" in capsys.readouterr().err
     report = tmp_path / "report"
-    assert main(["evaluate", "--run", str(tiny_run), "--data_dir", out, "--out", str(report), "--count", "4"]) == 0
+    words = ["evaluate", "--run", str(tiny_run), "--data_dir", out, "--out", str(report), "--count", "4"]
+    assert main([*words, "--by", "Young, Pale_Skin"]) == 0
     printed = capsys.readouterr().out
     assert "mean" in printed
     assert str(report / "scorecard.png") in printed
-    assert json.loads((report / "scorecard.json").read_text())["settings"]["count"] == 4
+    values = json.loads((report / "scorecard.json").read_text())
+    assert (values["settings"]["count"], values["settings"]["by"]) == (4, ["Young", "Pale_Skin"])
+    assert {group["column"] for group in values["groups"]} == {"all", "Young", "Pale_Skin"}
+    assert "By group" in printed
+    assert main([*words, "--by", "Male"]) == 2
+    assert "--by: unknown column 'Male'" in capsys.readouterr().err
     assert main(["evaluate", "--run", str(tiny_run), "--data_dir", str(tmp_path)]) == 2
 
 

@@ -13,12 +13,13 @@ import tiny
 
 from elegant_tf.errors import UserError
 from elegant_tf.evaluation import compare as module
-from elegant_tf.evaluation import paired
+from elegant_tf.evaluation import shares
 from elegant_tf.evaluation.compare import LIMITS, Limit, compare
 from elegant_tf.evaluation.counterfactuals import draw_counterfactuals
 from elegant_tf.evaluation.edits import edit_all
 from elegant_tf.evaluation.metrics.scores import mean_score, scorecard
-from elegant_tf.evaluation.paired import Shares, difference, people_in
+from elegant_tf.evaluation.paired import difference
+from elegant_tf.evaluation.shares import Shares, people_in
 from elegant_tf.scoring import Sums, mean_over_kinds
 from elegant_tf.synthetic import write_celeba
 
@@ -107,7 +108,7 @@ class Blend:
 def blends(tmp_path, monkeypatch):
     """Compares models of the fields given for each."""
     monkeypatch.setattr(module, "RECONSTRUCTED", 9)
-    monkeypatch.setattr(paired, "confidence_interval", functools.partial(paired.confidence_interval, draws=50))
+    monkeypatch.setattr(shares, "confidence_interval", functools.partial(shares.confidence_interval, draws=50))
     models = {}
     monkeypatch.setattr(module, "open_model", lambda path: models[path])
 

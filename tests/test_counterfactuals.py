@@ -53,6 +53,32 @@ def test_written_counterfactuals_are_the_drawn_ones(written):
         np.testing.assert_array_equal(getattr(read, name), getattr(drawn, name))
 
 
+def test_what_is_known_of_the_people(written, tmp_path):
+    by = ("Young", "Bangs", "Pale_Skin")
+    read = read_counterfactuals(written, ATTRIBUTES, 48, count=9, by=by)
+    drawn = draw_counterfactuals(5, ATTRIBUTES, 48, 2, ("add", "remove"), by)
+    assert list(read.people) == list(by)
+    for name in by:
+        assert read.people[name].tolist() == drawn.people[name].tolist()
+    bangs = read.attribute == ATTRIBUTES.index("Bangs")
+    removed = read.direction == DIRECTIONS.index("remove")
+    assert (read.people["Bangs"] == "yes")[bangs].tolist() == removed[bangs].tolist()
+    with pytest.raises(UserError, match="--by: unknown column 'Yung': did you mean Young"):
+        draw_counterfactuals(5, ATTRIBUTES, 48, 2, by=["Yung"])
+    index = json.loads((written / "counterfactuals" / "index.json").read_text())
+    for number, entry in enumerate(index["counterfactuals"]):
+        entry["labels"] = {"region": ("north", "south")[number % 2]}
+        entry.update({role: str(written / "counterfactuals" / entry[role]) for role in ("input", "exemplar", "target")})
+    write_index(tmp_path, json.dumps(index))
+    assert read_counterfactuals(tmp_path, ("Bangs",), 48, 1, ["region"]).people["region"].tolist() == ["south", "north"]
+    with pytest.raises(UserError, match="--by: unknown column 'Male': Known are region"):
+        read_counterfactuals(tmp_path, ("Bangs",), 48, 1, ["Male"])
+    del index["counterfactuals"][1]["labels"]
+    (tmp_path / "counterfactuals" / "index.json").write_text(json.dumps(index))
+    with pytest.raises(UserError, match=r"--by=region: .*index.json says nothing about the people: .*\"labels\""):
+        read_counterfactuals(tmp_path, ("Bangs",), 48, 1, ["region"])
+
+
 def test_written_counterfactuals_are_limited_and_resized(written):
     read = read_counterfactuals(written, ("Smiling", "Unheard_Of"), 32, count=1)
     assert read.inputs.shape == (2, 32, 32, 3)
@@ -106,6 +132,8 @@ def test_mistakes(written, tmp_path):
         "{}",
         '{"counterfactuals": [1]}',
         '{"counterfactuals": [{"attributes": ["Bangs"], "direction": "up"}]}',
+        '{"counterfactuals": [{"attributes": [], "direction": "add", "labels": "Male"}]}',
+        '{"counterfactuals": [{"attributes": [], "direction": "add", "labels": {"Male": [1]}}]}',
     ],
 )
 def test_a_malformed_index_is_named(tmp_path, text):

@@ -74,6 +74,9 @@ def test_the_report_has_tables_numbers_and_images(report):
     assert values["reconstruction"]["psnr"] > 5
     assert values["interpolation"]["count"] > 0
     assert np.shape(values["leakage"]["against_target"]) == (3, 3)
+    assert [row["count"] for row in values["generation"]] == [2] * 6
+    assert values["generation_mean"]["target_accuracy"] > 0.6
+    assert values["groups"] is None
     assert values["identity"][JUDGE]["wanted"] > 0
     assert [row["count"] for row in values["distances"][JUDGE]] == [60] * 12
     assert read_image(report.image_path).shape[2] == 3
@@ -249,6 +252,9 @@ def test_a_disk_that_fills_up_loses_no_measurement(photos_run, tmp_path, few_met
         ({"count": 0}, "--count=0: must be 1 or more"),
         ({"out": "file"}, "--out=.*file: cannot be written: Not a directory"),
         ({"out": "file/out"}, "--out=.*out: cannot be written in .*file: Not a directory"),
+        ({"by": ["Yung"]}, "--by: unknown column 'Yung': did you mean Young.*Known are 5_o_Clock_Shadow"),
+        ({"by": []}, "--by is empty: name at least one of 5_o_Clock_Shadow"),
+        ({"by": "Young"}, "by must be a list of names, not the text 'Young'"),
         ({"data_dir": "nowhere"}, "--data_dir=.*nowhere: no such directory"),
     ],
 )

@@ -19,6 +19,9 @@ class Numbered:
         self.labels = np.arange(count, dtype=np.int8)[:, None] % 2
         self.bad = bad
 
+    def column(self, name):
+        return np.array([f"{name} {number}" for number in range(len(self.labels))])
+
     def load(self, index):
         if index in self.bad:
             raise BadImage(f"{index}.png: is empty")
@@ -29,6 +32,12 @@ def test_the_next_image_with_the_same_labels_stands_in():
     source = ReadableSource(Numbered(250, 5, 249))
     assert [int(source.load(index)[0, 0, 0]) for index in (4, 5, 249)] == [4, 7, 1]
     assert source.bad_images.messages == ["5.png: is empty", "249.png: is empty"]
+
+
+def test_columns_tell_of_the_image_that_stands_in():
+    source = ReadableSource(Numbered(250, 5))
+    source.load(5)
+    assert source.column("number")[[4, 5, 6]].tolist() == ["number 4", "number 7", "number 6"]
 
 
 def test_more_than_one_percent_end_it():

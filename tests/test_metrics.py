@@ -7,7 +7,7 @@ import pytest
 
 from elegant_tf.config import DataConfig
 from elegant_tf.errors import UserError
-from elegant_tf.evaluation.edits import DIRECTIONS, edit_all, sample_edits
+from elegant_tf.evaluation.edits import DIRECTIONS, edit_all, known_people, sample_edits
 from elegant_tf.evaluation.metrics.combinations import combine
 from elegant_tf.evaluation.metrics.interpolation import interpolate, progress
 from elegant_tf.evaluation.metrics.reconstruction import reconstruct
@@ -53,6 +53,26 @@ def test_edits_are_sampled_from_the_images_of_a_source(source):
     assert (sample_edits(source, 8, seed=2).inputs != edits.inputs).any()
     with pytest.raises(UserError, match="--count=0"):
         sample_edits(source, 0)
+
+
+def test_the_people_in_sampled_inputs_are_known(source):
+    edits = sample_edits(source, 8, seed=1, by=("Eyeglasses", "Young"))
+    for name, direction, rows in edits.kinds():
+        expected = "no" if direction == "add" else "yes"
+        assert name != "Eyeglasses" or (edits.people["Eyeglasses"][rows] == expected).all()
+    found = [next(k for k in range(60) if (source.load(k) == image).all()) for image in edits.inputs]
+    old = [source.faces[k].identity.hair.name in ("gray", "white") for k in found]
+    assert any(old)
+    assert edits.people["Young"].tolist() == ["no" if one else "yes" for one in old]
+    assert not sample_edits(source, 2).people
+    with pytest.raises(UserError, match=r"--by: unknown column 'Male'.*Known are .*Young"):
+        sample_edits(source, 8, by=["Male"])
+
+
+def test_a_column_of_many_values_makes_no_groups():
+    assert list(known_people(["few"], lambda name: np.arange(40) % 20)) == ["few"]
+    with pytest.raises(UserError, match="--by=age: has 21 different values; must have 20 at most"):
+        known_people(["age"], lambda name: np.arange(21))
 
 
 def test_style_fidelity_of_known_edits():

@@ -53,6 +53,21 @@ def test_tables_of_all_kinds(folder, variant):
     np.testing.assert_allclose(source.load(3), 180, atol=2)
 
 
+def test_every_other_column_is_known_as_text(folder):
+    text = "file,Striped,split,region,age,region\na.png,1,0,north,4,x\nb.png,0,0, south ,5,x\nsub/c.png,1,0,,6,x\n"
+    write(folder, text + '"d, e.png",0,2,north,7,x\n')
+    collection = open_table_folder(folder)
+    assert collection.columns == ("Striped", "region", "age")
+    source = CollectionSource(collection, ["Striped"], 32, "train")
+    assert source.columns == collection.columns
+    assert source.column("Striped").tolist() == ["yes", "no", "yes"]
+    assert source.column("age").tolist() == ["4", "5", "6"]
+    with pytest.raises(UserError, match="'region' is twice"):
+        source.column("region")
+    write(folder, text.replace("age,region", "age,other") + '"d, e.png",0,2,north,7,x\n')
+    assert open_table_folder(folder).column("region").tolist() == ["north", "south", "", "north"]
+
+
 def test_tabs(folder):
     text = PLAIN.replace('"d, e.png"', "d| e.png").replace(",", "\t").replace("|", ",")
     assert open_table_folder(write(folder, text, "labels.TSV")).table.files == FILES

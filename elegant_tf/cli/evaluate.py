@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from elegant_tf.cli.command import Command
-from elegant_tf.cli.options import add_number, add_other_data, add_path, add_run, add_seed, add_step
+from elegant_tf.cli.options import add_number, add_other_data, add_path, add_run, add_seed, add_step, names
 from elegant_tf.cli.tensorflow import prepare_tensorflow
 from elegant_tf.rundir import read_config
 
@@ -13,13 +13,14 @@ HELP = """\
 Edits held-out images and measures the results. Prints tables, and writes scorecard.json, .md, .html and .png to the
 run directory. Where the data has counterfactual targets, as drawn faces do, edits are compared with them: "realised"
 is the share of the intended change that was made, 1 at best; "leak" is how far the rest of the image moved, of 255;
-"rank 1" is how often an edit is nearest to the target in its own exemplar's style. A classifier measures which other
-attributes changed and whether identity was preserved. Its features, or Inception's, yield distances between edited
-and real images. Edits of disturbed inputs show how robust the run is.
+"rank 1" is how often an edit is nearest to the target in its own exemplar's style. A classifier measures whether the
+wanted attribute is there, which others changed, and whether identity was preserved. Its features, or Inception's, yield
+distances between edited and real images. Edits of disturbed inputs show how robust the run is.
 
 examples:
   elegant-tf evaluate --run faces
   elegant-tf evaluate --run runs/mine --data_dir faces
+  elegant-tf evaluate --run runs/celeba --by Male,Young
   elegant-tf evaluate --run runs/packed --data celeba --data_dir CelebA
   elegant-tf evaluate --run runs/celeba --classifier classifier --inception keras
   elegant-tf evaluate --model phone/elegant_int8.tflite
@@ -36,6 +37,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add_other_data(parser, "to evaluate on")
     add_number(parser, "--count", 64, "edits per attribute and direction", at_least=1, at_most=MOST)
     add_seed(parser, 0, "seed of the evaluation set; independent of the run's seed, so that runs compare")
+    what = "columns of the data, such as Male,Young, attributes or others: also score the people of each group"
+    parser.add_argument("--by", type=names, metavar="A,B", help=what)
     what = "folder for the report (default: the run directory, or scorecard-NAME for an included or an exported model)"
     add_path(parser, "--out", metavar="DIR", help=what)
     what = "directory that `elegant-tf train-classifier` wrote (default: classifier in the run directory, if it exists)"
@@ -69,6 +72,7 @@ def _run(options: argparse.Namespace) -> None:
         face_models=options.face_models,
         distance_count=options.distance_count,
         seed=options.seed,
+        by=options.by,
     )
     print(report)
 

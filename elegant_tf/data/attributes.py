@@ -115,6 +115,11 @@ class AttributeTable:
         return AttributeTable(self.names, files, self.labels[rows])
 
 
+def label_words(labels: np.ndarray) -> np.ndarray:
+    """Labels in {0, 1} as the words no and yes: str `[M]`."""
+    return np.where(labels == 1, "yes", "no")
+
+
 def read_attributes(path: str | Path) -> AttributeTable:
     """Reads a label file in the format of CelebA's list_attr_celeba.txt.
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from elegant_tf.data.attributes import SPLITS, AttributeTable
+from elegant_tf.data.attributes import SPLITS, AttributeTable, label_words
 from elegant_tf.data.landmarks import check_convention
 from elegant_tf.data.listing import first_names
+from elegant_tf.data.tables import TABLE_SUFFIXES, read_table
 from elegant_tf.errors import UserError
 from elegant_tf.images import BadImage, read_image, resize, upright_size
 
@@ -97,6 +98,25 @@ class Collection:
         except BadImage:
             return None
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The attributes, and the columns of a table that hold no labels."""
+        is_table = Path(self.labels_from).suffix.lower() in TABLE_SUFFIXES
+        return (*self.table.names, *(self.table.flaws if is_table else ()))
+
+    def column(self, name: str) -> np.ndarray:
+        """What one of `columns` says of every image, str `[M]`: yes or no if it holds labels, otherwise its text.
+
+        Text is read from the file again, since most uses do not need it. Raises UserError if two columns have this
+        name, or if the file cannot be read.
+        """
+        if name in self.table.names:
+            return label_words(self.table.column(name))
+        table = read_table(Path(self.labels_from))
+        if table.header.count(name) > 1:
+            raise UserError(self.table.flaws[name].text)
+        return np.array(table.column(name))
+
     def image_path(self, row: int) -> Path | None:
         """The file of an image, or None if it is missing or not a file."""
         return Path(self.images_from) / self.images[row] if self.images and self.images[row] else None
@@ -141,6 +161,15 @@ class CollectionSource:
         self.labels = table.labels
         self.files = table.files
         self.image_size = image_size
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those of the collection."""
+        return self._collection.columns
+
+    def column(self, name: str) -> np.ndarray:
+        """What one of `columns` says of every image of the split, str `[M]`. Raises as `Collection.column` does."""
+        return self._collection.column(name)[self._rows]
 
     def load(self, index: int) -> np.ndarray:
         """Image `index`, uint8 RGB `[S, S, 3]`. Raises BadImage, a UserError, if it cannot be read."""

@@ -10,13 +10,21 @@ import numpy as np
 class Source(Protocol):
     """M labelled images of one size.
 
-    `attributes`: the n chosen names, in order; `labels`: int8 `[M, n]` in {0, 1}, its columns `attributes`.
+    `attributes`: the n chosen names, in order; `labels`: int8 `[M, n]` in {0, 1}, its columns `attributes`; `columns`:
+    the names of all that is known of every image, labels that were not chosen included.
     """
 
     name: str
     attributes: tuple[str, ...]
     labels: np.ndarray
     image_size: int
+
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+
+    def column(self, name: str) -> np.ndarray:
+        """What one of `columns` says of every image, str `[M]`: yes or no if it holds labels, otherwise its text."""
+        ...
 
     def load(self, index: int) -> np.ndarray:
         """Image `index`, uint8 RGB `[S, S, 3]`. Raises BadImage, a UserError, if it cannot be read."""

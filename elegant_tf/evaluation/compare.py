@@ -16,19 +16,19 @@ from elegant_tf.config import Config
 from elegant_tf.editor import Editor
 from elegant_tf.errors import UserError
 from elegant_tf.evaluation.counterfactuals import Counterfactuals, has_counterfactuals, load_counterfactuals
-from elegant_tf.evaluation.edits import DIRECTIONS, EVALUATION_SEED, Edits, Evaluated, check_count, sample_edits
+from elegant_tf.evaluation.edits import EVALUATION_SEED, Edits, Evaluated, check_count, sample_edits
 from elegant_tf.evaluation.evaluate import evaluated_on, naming_the_cure
 from elegant_tf.evaluation.held_out import ReadableSource
 from elegant_tf.evaluation.metrics.context import COUNT
 from elegant_tf.evaluation.metrics.reconstruction import COUNT as RECONSTRUCTED
-from elegant_tf.evaluation.paired import Difference, Shares, difference, people_in
+from elegant_tf.evaluation.paired import Difference, difference
 from elegant_tf.evaluation.report.tables import Table, interval_cell
+from elegant_tf.evaluation.shares import Shares, people_in, pixel_shares
 from elegant_tf.export.written import open_model
 from elegant_tf.images import resize
 from elegant_tf.names import find_attributes
 from elegant_tf.paths import local_path
 from elegant_tf.rundir import CONFIG_FILE, find_run, read_config
-from elegant_tf.scoring import Sums
 from elegant_tf.sources import open_source
 
 # In decibels; the PSNR of an exact image is infinite.
@@ -212,7 +212,7 @@ def compare(
     sizes = [model.editor.image_size for model in pair]
     with naming_the_cure(data, "compare"):
         edits = _load(config.replace(image_size=max(sizes)), targets_dir, count, seed)
-    person, kind = people_in(edits.inputs), len(DIRECTIONS) * edits.attribute + edits.direction
+    person, kind = people_in(edits.inputs), edits.kind
     before, after = (_measure(model.editor, edits, min(sizes)) for model in pair)
 
     def differences(names: Iterable[str], rows: np.ndarray | slice = slice(None)) -> dict[str, Difference]:
@@ -329,13 +329,10 @@ def _measure(editor: Evaluated, edits: Edits, size: int) -> dict[str, Shares]:
     psnr[some] = _psnr(made, inputs[some])
     reconstruction = {"reconstruction_psnr": Shares(psnr, some.astype(np.float64))}
     if not isinstance(edits, Counterfactuals):
-        moved = np.abs(edited.astype(np.int16) - inputs).mean(axis=(1, 2, 3), dtype=np.float64)
-        return {"moved": Shares.of(moved), **reconstruction}
+        return {**pixel_shares(inputs, edited, None), **reconstruction}
     targets = _resized(edits.targets, size)
-    sums = Sums.of(inputs, targets, edited)
     return {
-        "realised": Shares(sums.wanted - sums.missing, sums.wanted),
-        "leak": Shares(sums.strayed, sums.kept),
+        **pixel_shares(inputs, edited, targets),
         "psnr": Shares.of(_psnr(edited, targets)),
         "ssim": Shares.of(np.asarray(tf.image.ssim(tf.constant(edited), tf.constant(targets), 255))),
         **reconstruction,

@@ -13,15 +13,20 @@ import numpy as np
 
 from elegant_tf.config import Config
 from elegant_tf.errors import UserError
-from elegant_tf.evaluation.edits import DIRECTIONS, EVALUATION_SEED, Edits, check_count
+from elegant_tf.evaluation.edits import DIRECTIONS, EVALUATION_SEED, Edits, check_count, known_people
 from elegant_tf.images import read_image, resize
+from elegant_tf.names import check_columns
 from elegant_tf.synthetic import Counterfactual, draw_faces, make_counterfactuals, make_restyles
+from elegant_tf.synthetic.celeba import FACE_COLUMNS, face_column
 
 INDEX_FILE = "counterfactuals/index.json"
 ROLES = ("input", "exemplar", "target")
 
 # What older folders call a role.
 _OLD_ROLES = {"target": "truth"}
+
+# Labels of people in the index; other values are text.
+_LABEL_WORDS = {1: "yes", 0: "no"}
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ def load_counterfactuals(
     count: int,
     directions: Sequence[str] = DIRECTIONS,
     seed: int = EVALUATION_SEED,
+    by: Sequence[str] | None = None,
 ) -> Counterfactuals:
     """The evaluation set for a run, at its image size: `count` edits per attribute and direction.
 
@@ -60,25 +66,38 @@ def load_counterfactuals(
         count: edits per attribute and direction.
         directions: which to draw.
         seed: of the drawn evaluation set. It does not depend on the run's seed, so that runs compare.
+        by: the columns of `Edits.people`; None: none.
 
     Raises:
-        UserError: the folder has no counterfactual targets, they cannot be read, or `count` is not positive.
+        UserError: the folder has no counterfactual targets, they cannot be read, `count` is not positive, or a column
+            is not known.
     """
     check_count(count)
     model = config.model
     if not data_dir and config.data.kind == "faces":
-        return draw_counterfactuals(seed, model.attributes, model.image_size, count, directions)
-    return read_counterfactuals(data_dir or config.data.data_dir, model.attributes, model.image_size, count)
+        return draw_counterfactuals(seed, model.attributes, model.image_size, count, directions, by)
+    return read_counterfactuals(data_dir or config.data.data_dir, model.attributes, model.image_size, count, by)
 
 
 def draw_counterfactuals(
-    seed: int, attributes: Sequence[str], image_size: int, count: int, directions: Sequence[str] = DIRECTIONS
+    seed: int,
+    attributes: Sequence[str],
+    image_size: int,
+    count: int,
+    directions: Sequence[str] = DIRECTIONS,
+    by: Sequence[str] | None = None,
 ) -> Counterfactuals:
-    """Edits of drawn faces that no run trains on, whatever its seed: `count` per attribute and direction."""
+    """Edits of drawn faces that no run trains on, whatever its seed: `count` per attribute and direction.
+
+    `by`: the columns of `Edits.people`, of `FACE_COLUMNS`; None: none. Raises UserError on another name.
+    """
+    if by is not None:
+        check_columns(by, FACE_COLUMNS)
     pairs = make_pairs(seed, attributes, count, directions)
+    people = known_people(by, lambda name: face_column([pair.input for pair in pairs], name))
     faces = [getattr(pair, role) for role in ROLES for pair in pairs]
     inputs, exemplars, targets = np.split(draw_faces(faces, image_size, workers=None), len(ROLES))
-    return Counterfactuals(tuple(attributes), inputs, exemplars, *kinds_of(pairs, attributes), targets)
+    return Counterfactuals(tuple(attributes), inputs, exemplars, *kinds_of(pairs, attributes), targets, people=people)
 
 
 def make_pairs(
@@ -106,36 +125,52 @@ def kinds_of(pairs: Sequence[Counterfactual], attributes: Sequence[str]) -> tupl
 
 
 def read_counterfactuals(
-    data_dir: str | Path, attributes: Sequence[str], image_size: int, count: int
+    data_dir: str | Path, attributes: Sequence[str], image_size: int, count: int, by: Sequence[str] | None = None
 ) -> Counterfactuals:
     """Edits of one of `attributes` each from a folder of `elegant-tf faces` or `dress`: at most `count` of a kind.
 
+    `by`: the columns of `Edits.people`, of those for which every edit has a label; None: none.
+
     Raises:
-        UserError: the index is missing or malformed, an image cannot be read, or no edit is of these attributes.
+        UserError: the index is missing or malformed, an image cannot be read, no edit is of these attributes, or a
+            column is not known.
     """
     index = Path(data_dir) / INDEX_FILE
     entries = _read_index(index)
     seen: Counter[tuple[str, str]] = Counter()
     chosen = []
-    for names, direction, files in entries:
+    for names, direction, files, known in entries:
         if len(names) != 1 or names[0] not in attributes:
             continue
         seen[names[0], direction] += 1
         if seen[names[0], direction] <= count:
-            chosen.append((names[0], direction, files))
+            chosen.append((names[0], direction, files, known))
     if not chosen:
-        there = sorted({name for names, _, _ in entries for name in names})
+        there = sorted({name for names, *_ in entries for name in names})
         raise UserError(
             f"{index}: has no edits of {', '.join(attributes)}, which this run knows, "
             f"only of {', '.join(there) or 'nothing'}"
         )
-    chosen_names, directions, rows = zip(*chosen, strict=True)
+    chosen_names, directions, rows, labels = zip(*chosen, strict=True)
+    people = _read_people(index, labels, by)
     inputs, exemplars, targets = (
         np.stack([resize(read_image(index.parent / row[role]), image_size) for row in rows]) for role in ROLES
     )
     return Counterfactuals(
-        tuple(attributes), inputs, exemplars, *_columns(chosen_names, directions, attributes), targets
+        tuple(attributes), inputs, exemplars, *_columns(chosen_names, directions, attributes), targets, people=people
     )
+
+
+def _read_people(index: Path, labels: Sequence[Mapping[str, str]], by: Sequence[str] | None) -> dict[str, np.ndarray]:
+    if by is not None:
+        columns = [name for name in labels[0] if all(name in known for known in labels)]
+        if not columns:
+            raise UserError(
+                f"--by={','.join(by)}: {index} says nothing about the people: each of its edits needs "
+                '"labels" of its input, such as {"Male": 1}; `elegant-tf faces` writes them'
+            )
+        check_columns(by, columns)
+    return known_people(by, lambda name: np.array([known[name] for known in labels]))
 
 
 def _columns(
@@ -145,8 +180,8 @@ def _columns(
     return np.array(list(places), int), np.array(list(numbers), int)
 
 
-def _read_index(path: Path) -> list[tuple[list[str], str, Mapping[str, str]]]:
-    """Attributes, direction and file names by role, for each entry."""
+def _read_index(path: Path) -> list[tuple[list[str], str, Mapping[str, str], Mapping[str, str]]]:
+    """Attributes, direction, file names by role, and what is known of the person, for each entry."""
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))["counterfactuals"]
         return [_read_entry(entry) for entry in entries]
@@ -159,9 +194,10 @@ def _read_index(path: Path) -> list[tuple[list[str], str, Mapping[str, str]]]:
         raise UserError(f"{path}: is not an index of edits ({error!r}): write the folder again") from None
 
 
-def _read_entry(entry: Mapping[str, Any]) -> tuple[list[str], str, Mapping[str, str]]:
+def _read_entry(entry: Mapping[str, Any]) -> tuple[list[str], str, Mapping[str, str], Mapping[str, str]]:
     names, direction = [str(name) for name in entry["attributes"]], entry["direction"]
     if direction not in DIRECTIONS:
         raise ValueError(f"direction {direction}")
     keys = {role: role if role in entry else _OLD_ROLES.get(role, role) for role in ROLES}
-    return names, direction, {role: str(entry[key]) for role, key in keys.items()}
+    known = {name: _LABEL_WORDS.get(value, str(value)) for name, value in dict(entry.get("labels", {})).items()}
+    return names, direction, {role: str(entry[key]) for role, key in keys.items()}, known

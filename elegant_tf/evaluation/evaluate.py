@@ -100,6 +100,7 @@ def evaluate(
     face_models: str | os.PathLike[str] | None = None,
     distance_count: int | None = None,
     seed: int = EVALUATION_SEED,
+    by: Sequence[str] | None = None,
 ) -> Report:
     """Edits held-out images with a run or an exported model, measures all that can be measured, and writes the report.
 
@@ -125,11 +126,13 @@ def evaluate(
             `INCEPTION_EDITS` with `inception`, `DISTANCE_EDITS` without.
         seed: of the evaluation set: the faces that are drawn, or the edits sampled from other data. It does not depend
             on the run's seed, so that runs compare.
+        by: columns of the data, attributes or others: the people edited are split by their values, and each group is
+            scored, too; None: no groups.
 
     Raises:
-        UserError: the run, the model, the checkpoint or the data to evaluate on is missing, more than 1 % of its images
-            cannot be read, or a file cannot be read or written. As far as this can be known, it is raised before the
-            work.
+        UserError: the run, the model, the checkpoint, the data to evaluate on or a column of it is missing, more than
+            1 % of its images cannot be read, or a file cannot be read or written. As far as this can be known, it is
+            raised before the work.
     """
     check_count(count)
     Bounds(at_least=0, at_most=LARGEST_SEED).check("seed", seed)
@@ -153,13 +156,13 @@ def evaluate(
     check_writable(place)
     editor = subject.load()
     judge = _find_classifier(config, subject.classifier, classifier)
-    has_targets = bool(targets_dir) or has_counterfactuals(config)
     with naming_the_cure(data):
-        source = _held_out(config, count, seed) if judge or inception or not has_targets else None
-        if source is None or has_targets:
-            edits: Edits = load_counterfactuals(config, targets_dir, count, seed=seed)
+        if targets_dir or has_counterfactuals(config):
+            edits: Edits = load_counterfactuals(config, targets_dir, count, seed=seed, by=by)
+            source = _held_out(config, count, seed) if judge or inception else None
         else:
-            edits = sample_edits(source, count, seed)
+            source = _held_out(config, count, seed)
+            edits = sample_edits(source, count, seed, by)
     extractors: dict[str, Extract] = {"Inception": Inception(inception)} if inception else {}
     describers: dict[str, Extract] = {"dlib": load_face_describer(Path(face_models))} if face_models else {}
     if judge:
@@ -188,6 +191,7 @@ def evaluate(
         "inception": inception,
         "distance_count": distance_count,
         "face_models": str(face_models or ""),
+        "by": list(by or ()),
         **config.flags(),
     }
     report = _report(context, settings, subject.curves, place)

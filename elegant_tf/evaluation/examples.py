@@ -11,7 +11,7 @@ from absl import logging
 from elegant_tf.config import Config
 from elegant_tf.errors import UserError
 from elegant_tf.evaluation.counterfactuals import Counterfactuals, has_counterfactuals, load_counterfactuals
-from elegant_tf.evaluation.edits import DIRECTIONS, Edits, sample_edits
+from elegant_tf.evaluation.edits import Edits, sample_edits
 from elegant_tf.evaluation.evaluate import evaluated_on
 from elegant_tf.evaluation.held_out import ReadableSource
 from elegant_tf.export.examples import CALIBRATION_IMAGES, Examples, drawn_examples, load_some
@@ -71,5 +71,4 @@ def _examples(config: Config, targets_dir: str | None, count: int, calibrates: b
         source = open_source(config.data, model.attributes, model.image_size, "test")
         edits = sample_edits(ReadableSource(source), count)
     targets = edits.targets if isinstance(edits, Counterfactuals) else None
-    kind = len(DIRECTIONS) * edits.attribute + edits.direction
-    return Examples(edits.inputs, edits.exemplars, np.asarray(edits.attribute), kind, targets, calibration)
+    return Examples(edits.inputs, edits.exemplars, np.asarray(edits.attribute), edits.kind, targets, calibration)

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from elegant_tf.data.attributes import CELEBA_ATTRIBUTES
+from elegant_tf.data.attributes import CELEBA_ATTRIBUTES, label_words
 from elegant_tf.data.celeba_layout import ATTRIBUTES_FILE, IMAGE_FOLDER, LANDMARK_FILES, PARTITION_FILE
 from elegant_tf.data.landmarks import COLUMNS
 from elegant_tf.errors import UserError
 from elegant_tf.files import atomic_directory, check_writable, write_json, write_text
 from elegant_tf.images import check_written_size, write_image
 from elegant_tf.synthetic.face import Counterfactual, Face, make_counterfactuals, make_face
+from elegant_tf.synthetic.styles import ATTRIBUTES
 from elegant_tf.synthetic.workers import draw_faces
 
 BATCH, BATCH_PIXELS = 1000, 2**30
@@ -62,6 +63,15 @@ def celeba_labels(face: Face) -> np.ndarray:
     return np.array([1 if has.get(name) else -1 for name in CELEBA_ATTRIBUTES], np.int8)
 
 
+FACE_COLUMNS = tuple(name for name in CELEBA_ATTRIBUTES if name in _TRUE_OF or name in ATTRIBUTES)
+"""CelebA's columns that follow from the drawing: what is known of a drawn face."""
+
+
+def face_column(faces: Sequence[Face], name: str) -> np.ndarray:
+    """One of `FACE_COLUMNS` for M faces: str `[M]`, yes or no."""
+    return label_words(np.array([celeba_labels(face) for face in faces])[:, CELEBA_ATTRIBUTES.index(name)])
+
+
 def write_celeba(
     out: Path, count: int, image_size: int, seed: int, counterfactuals: int = 100, workers: int | None = 0
 ) -> None:
@@ -69,7 +79,7 @@ def write_celeba(
 
     `img_align_celeba/000001.jpg` …, `list_attr_celeba.txt`, `list_landmarks_align_celeba.txt`,
     `list_eval_partition.txt`, and `counterfactuals/` with the input, exemplar and target (the input wearing the
-    exemplar's attribute) of each of that many held-out edits, listed in its `index.json`.
+    exemplar's attribute) of each of that many held-out edits, listed in its `index.json` with the labels of the input.
 
     The folder appears whole or not at all. `workers`: as in `draw_faces`. Raises `UserError` if `out` cannot be
     written, exists and is not an empty folder, or if a number makes no sense.
@@ -137,7 +147,9 @@ def _write_counterfactuals(folder: Path, count: int, size: int, seed: int, worke
     entries: list[dict[str, Any]] = []
     for number, pair in enumerate(pairs):
         files = {role: f"{role}_{number:05d}.png" for role in ROLES}
-        entries.append({**files, "attributes": list(pair.attributes), "direction": _direction(pair)})
+        known = dict(zip(CELEBA_ATTRIBUTES, celeba_labels(pair.input).tolist(), strict=True))
+        labels = {name: int(known[name] == 1) for name in FACE_COLUMNS}
+        entries.append({**files, "attributes": list(pair.attributes), "direction": _direction(pair), "labels": labels})
     for role in ROLES:
         for start, stop in _batches(count, size):
             faces = [getattr(pair, role) for pair in pairs[start:stop]]

@@ -9,6 +9,7 @@ import numpy as np
 from elegant_tf.data.attributes import SPLITS, AttributeTable
 from elegant_tf.data.collection import check_polarities, check_split
 from elegant_tf.names import find_attributes
+from elegant_tf.synthetic.celeba import FACE_COLUMNS, face_column
 from elegant_tf.synthetic.face import make_face
 from elegant_tf.synthetic.styles import ATTRIBUTES
 from elegant_tf.synthetic.workers import draw_faces
@@ -23,6 +24,7 @@ class FacesSource:
     """
 
     name = "faces"
+    columns = FACE_COLUMNS
 
     def __init__(
         self,
@@ -43,6 +45,10 @@ class FacesSource:
         self.labels = table.labels
         self.image_size = image_size
         self.images = draw_faces(self.faces, image_size, workers)
+
+    def column(self, name: str) -> np.ndarray:
+        """What one of `columns` says of every face: str `[M]`, yes or no."""
+        return face_column(self.faces, name)
 
     def load(self, index: int) -> np.ndarray:
         """Image `index`, uint8 RGB `[S, S, 3]`."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from elegant_tf.evaluation.metrics.combinations import Combinations
 from elegant_tf.evaluation.metrics.cost import Cost
 from elegant_tf.evaluation.metrics.distribution import Distances
+from elegant_tf.evaluation.metrics.generation import GenerationAccuracy
+from elegant_tf.evaluation.metrics.groups import Groups
 from elegant_tf.evaluation.metrics.identity import IdentityPreservation
 from elegant_tf.evaluation.metrics.interpolation import Interpolation
 from elegant_tf.evaluation.metrics.leakage import Leakage
@@ -22,8 +24,10 @@ METRICS: list[type[Metric]] = [
     Interpolation,
     IdentityPreservation,
     Leakage,
+    GenerationAccuracy,
     Robustness,
     Distances,
+    Groups,
     Cost,
 ]
 """All metrics, in the order of the report."""

@@ -87,7 +87,7 @@ def leakage_matrix(
     """
     if not len(before) == len(after) == len(attribute):
         raise UserError(f"{len(before)} images before, {len(after)} after and {len(attribute)} edits: must be equal")
-    columns = _columns(classifier, attributes)
+    columns = columns_of(classifier, attributes)
     old, new = (classifier.probabilities(_resized(images, classifier.image_size)) for images in (before, after))
     moved = np.abs(new - old)[:, columns]
     matrix = np.full((len(attributes), len(attributes)), np.nan)
@@ -103,7 +103,8 @@ def off_diagonal(matrix: np.ndarray) -> float:
     return float(known.mean()) if known.size else float("nan")
 
 
-def _columns(classifier: AttributeClassifier, attributes: Sequence[str]) -> list[int]:
+def columns_of(classifier: AttributeClassifier, attributes: Sequence[str]) -> list[int]:
+    """The places of attributes in the classifier's answers. Raises UserError if it does not know all of them."""
     if lacking := [name for name in attributes if name not in classifier.attributes]:
         raise UserError(
             f"the classifier does not know {', '.join(lacking)}, only {', '.join(classifier.attributes)}: "
