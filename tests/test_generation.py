@@ -6,12 +6,17 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from elegant_tf.errors import UserError
-from elegant_tf.evaluation.counterfactuals import Counterfactuals
+from elegant_tf.evaluation.classifier import AttributeClassifier
+from elegant_tf.evaluation.counterfactuals import Counterfactuals, draw_counterfactuals
 from elegant_tf.evaluation.edits import DIRECTIONS, Edits
 from elegant_tf.evaluation.metrics.context import Context
 from elegant_tf.evaluation.metrics.generation import GenerationAccuracy, Judge
+from elegant_tf.images import to_float
+from elegant_tf.rundir import SHIPPED
+from elegant_tf.scoring import Sums, mean_over_kinds
 
 NAMES = ("Bangs", "Smiling", "Mustache")
 BLACK, RED, GREEN, BLUE = (0, 0, 0), (200, 0, 0), (0, 200, 0), (0, 0, 200)
@@ -107,3 +112,25 @@ def test_without_a_classifier_or_edits_to_count():
     assert measure(classifier=None) is measure(restyled) is None
     with pytest.raises(UserError, match="the classifier does not know Male"):
         Judge(ByColour(), dataclasses.replace(EDITS, attributes=("Bangs", "Male", "Mustache")))
+
+
+def test_accuracy_can_be_fooled_where_realised_cannot():
+    """A change too faint to see, along the gradient of the classifier, passes for an edit."""
+    judge = AttributeClassifier.load(SHIPPED / "faces" / "classifier")
+    edits = draw_counterfactuals(0, judge.attributes, 64, count=2, directions=("add", "remove"))
+    edited = edits.inputs.astype(np.float32)
+    sign = np.where(edits.direction == DIRECTIONS.index("add"), 1.0, -1.0)[:, None]
+    aim = tf.constant(sign * np.eye(len(judge.attributes))[edits.attribute], tf.float32)
+    for _ in range(4):
+        images = tf.constant(edited)
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            logits, _ = judge.network(to_float(images), training=False)
+            found = tf.reduce_sum(logits * aim)
+        edited = np.clip(edited + 2 * np.sign(tape.gradient(found, images)), 0, 255)
+    edited = edited.astype(np.uint8)
+    assert np.abs(edited.astype(int) - edits.inputs).max() <= 8
+    realised, _ = mean_over_kinds(Sums.of(edits.inputs, edits.targets, edited), edits.kind)
+    assert measure(edits, edits.inputs, judge).generation_mean.accuracy < 0.1
+    assert measure(edits, edited, judge).generation_mean.accuracy == 1.0
+    assert realised < 0.0

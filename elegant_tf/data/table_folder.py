@@ -29,7 +29,7 @@ def open_table_folder(data_dir: str | Path, labels_file: str | Path = "") -> Col
     The table has a header, whose names are read in any case. A column with a name in `FILE_COLUMNS`, else the first
     column, holds the images' paths, relative to the folder. Every column of labels (1 or 0, 1 or -1, yes or no, true or
     false) is an attribute. The column `split` or `partition` (train, validation, test) and the ten `lefteye_x` …
-    `rightmouth_y` are optional; others are ignored.
+    `rightmouth_y` are optional; others are known to `Collection.columns` alone.
 
     Args:
         data_dir: the folder.
