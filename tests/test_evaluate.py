@@ -19,6 +19,7 @@ from elegant_tf.evaluation.edits import DIRECTIONS, edit_all
 from elegant_tf.evaluation.evaluate import evaluate
 from elegant_tf.evaluation.metrics.combinations import Combinations
 from elegant_tf.evaluation.metrics.distribution import Distances
+from elegant_tf.evaluation.metrics.groups import Groups
 from elegant_tf.evaluation.metrics.interpolation import Interpolation
 from elegant_tf.evaluation.metrics.leakage import Leakage
 from elegant_tf.evaluation.metrics.metric import Metric
@@ -164,13 +165,19 @@ def photos_run(quick_training, tmp_path_factory):
 
 
 def test_metrics_that_need_no_targets_are_measured_without(photos_run):
-    report = evaluate(photos_run, count=3)
+    report = evaluate(photos_run, count=3, by=["Young"])
     assert not report.scores
     assert report.mean is None
-    assert {type(result) for result in report.results} == {Reconstruction, Interpolation}
+    assert {type(result) for result in report.results} == {Reconstruction, Interpolation, Groups}
     assert report.result(Leakage) is None
     values = saved(report)
     assert values["mean"] is values["leakage"] is None
+    assert [(group["column"], group["value"]) for group in values["groups"]] == [
+        ("all", ""),
+        ("Young", "no"),
+        ("Young", "yes"),
+    ]
+    assert sum(group["count"] for group in values["groups"][1:]) == values["groups"][0]["count"] == 18
     assert [row["step"] for row in values["curves"]] == [2, 4]
     assert {"moved", "reconstruction_psnr"} < set(values["curves"][0])
     assert "<polyline" in report.html_path.read_text(encoding="utf-8")
