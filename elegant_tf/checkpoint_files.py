@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from elegant_tf.errors import UserError
-from elegant_tf.files import file_sha256, reason, sync, write_text, writing
+from elegant_tf.files import file_sha256, reason, remove_tree, sync, write_text, writing
+from elegant_tf.remote import as_path
 from elegant_tf.rundir import CHECKPOINT_DIR, CHECKPOINT_PREFIX
 
 _LIST = "checkpoint"
@@ -35,7 +35,7 @@ class CheckpointFiles:
     """
 
     def __init__(self, run_dir: str | os.PathLike[str]) -> None:
-        self.folder = Path(run_dir) / CHECKPOINT_DIR
+        self.folder = as_path(run_dir) / CHECKPOINT_DIR
 
     def path(self, step: int) -> Path:
         """What the names of a checkpoint's files begin with, as TensorFlow names a checkpoint."""
@@ -93,16 +93,16 @@ class CheckpointFiles:
         aside = self._aside(step)
         with writing(self.path(step)):
             try:
-                shutil.rmtree(aside, ignore_errors=True)
+                remove_tree(aside)
                 aside.mkdir(parents=True)
                 yield aside / self.path(step).name
-                sums = [f"{file_sha256(aside / name)}  {name}\n" for name in sorted(os.listdir(aside))]
+                sums = [f"{file_sha256(aside / name)}  {name}\n" for name in _listed(aside)]
                 (aside / self.path(step).name).with_suffix(_SUMS).write_text("".join(sums), "utf-8")
-                for name in os.listdir(aside):
+                for name in _listed(aside):
                     sync(aside / name)
                 self._put_in_place(step)
             finally:
-                shutil.rmtree(aside, ignore_errors=True)
+                remove_tree(aside)
 
     def finish(self) -> None:
         """Puts a checkpoint in its place that a kill left aside, if it is whole, and removes what is left of others.
@@ -114,10 +114,10 @@ class CheckpointFiles:
             step = int(match[1])
             aside = self._aside(step)
             with writing(aside):
-                held = os.listdir(aside)
+                held = _listed(aside)
                 if f"{self.path(step).name}.index" in held and not _lacking(step, [*held, *self._names()]):
                     self._put_in_place(step)
-                shutil.rmtree(aside, ignore_errors=True)
+                remove_tree(aside)
 
     def remove(self, step: int) -> None:
         """Removes a checkpoint's files. Raises UserError if that cannot be."""
@@ -136,9 +136,9 @@ class CheckpointFiles:
         """Moves the files of a whole checkpoint out of the folder aside, the index last."""
         aside = self._aside(step)
         self.path(step).with_suffix(".index").unlink(missing_ok=True)
-        names = filter(_FILE.fullmatch, os.listdir(aside))
+        names = filter(_FILE.fullmatch, _listed(aside))
         for name in sorted(names, key=lambda name: name.endswith(".index")):
-            os.replace(aside / name, self.folder / name)
+            (aside / name).replace(self.folder / name)
         sync(self.folder)
 
     def _aside(self, step: int) -> Path:
@@ -155,11 +155,16 @@ class CheckpointFiles:
 
     def _names(self) -> list[str]:
         try:
-            return sorted(os.listdir(self.folder))
+            return _listed(self.folder)
         except FileNotFoundError:
             return []
         except OSError as error:
             raise UserError(f"{self.folder}: cannot be read: {reason(error)}") from error
+
+
+def _listed(folder: Path) -> list[str]:
+    """The names in a folder, in order. Raises OSError."""
+    return sorted(path.name for path in folder.iterdir())
 
 
 def _lacking(step: int, names: Sequence[str]) -> str:

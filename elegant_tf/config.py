@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from elegant_tf.bounds import LARGEST_SEED, Bounds, wrong_value
 from elegant_tf.errors import UserError
 from elegant_tf.images import LARGEST
-from elegant_tf.paths import local_path
+from elegant_tf.paths import any_path
 from elegant_tf.upgrade import VERSION, Upgraded, upgraded
 
 MOST_FACES = 1_000_000
@@ -461,7 +461,7 @@ def _checked(option: dataclasses.Field[Any], value: Any) -> Any:
     if type(value) in (int, float):
         option.metadata["bounds"].check(flag, value)
     if value and option.metadata["path"]:
-        value = local_path(str(value), flag)
+        value = any_path(str(value), flag)
     return value
 
 

@@ -20,7 +20,8 @@ from elegant_tf.images import OneImage, check_image_size, image_pixels, no_image
 from elegant_tf.marks import model_hash
 from elegant_tf.model.elegant import Elegant
 from elegant_tf.model.latent import block_bounds
-from elegant_tf.paths import local_path
+from elegant_tf.paths import any_path
+from elegant_tf.remote import absolute
 from elegant_tf.rundir import find_run, read_model
 from elegant_tf.runs import load_generator
 
@@ -90,12 +91,12 @@ class Editor:
         Raises:
             UserError: there is no run or no checkpoint, or the run cannot take this image size.
         """
-        run_dir = local_path(run_dir)
+        run_dir = any_path(run_dir)
         model = read_model(run_dir)
         image_size = model.image_size if image_size is None else image_size
         check_image_size(image_size, 2**model.depth)
         generator, step = load_generator(run_dir, step)
-        return cls(generator, image_size, step, os.path.abspath(find_run(run_dir)))
+        return cls(generator, image_size, step, os.fspath(absolute(find_run(run_dir))))
 
     @functools.cached_property
     def model(self) -> str:

@@ -12,6 +12,8 @@ import re
 import shutil
 import sys
 import tempfile
+import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from elegant_tf.errors import UserError
+from elegant_tf.remote import RemotePath, absolute, as_path, is_remote
 
 # Bytes that `check_writable` tries: more than fits beside a file's name on any file system.
 _PROBE = 2**16
+
+_BLOCK = 2**20  # bytes that are copied at once
 
 # What TensorFlow takes for a pattern, and bytes that are not UTF-8, which it refuses.
 _NOT_LITERAL = re.compile(r"[*?\[\]\\\udc80-\udcff]")
@@ -41,35 +46,43 @@ def atomic_file(target: str | os.PathLike[str]) -> Iterator[Path]:
     Raises:
         UserError: the file cannot be written; also for an OSError or a TensorFlow error inside the block.
     """
-    target = Path(target)
+    target = as_path(target)
     aside = target.with_name(f".{uuid.uuid4().hex}.part")
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield aside
-            os.replace(aside, target)
+            aside.replace(target)
         finally:
             aside.unlink(missing_ok=True)
 
 
 @contextmanager
-def atomic_directory(target: str | os.PathLike[str]) -> Iterator[Path]:
-    """A directory beside `target` to fill. It takes its name when the block ends, and is removed if it fails.
+def atomic_directory(target: str | os.PathLike[str], last: str = "") -> Iterator[Path]:
+    """A local directory to fill. It takes its place when the block ends, and nothing is left of it if that fails.
 
-    `target` must not exist, or be an empty directory. Missing parents are made.
+    On this machine, the directory is beside `target` and takes its name at once. To an object store, which has no
+    directories, its files are copied one by one: the file without which nobody takes the directory for a whole one
+    comes last. `target` must not exist, or be an empty directory. Missing parents are made.
+
+    Args:
+        target: the directory.
+        last: the name of the file that comes last; empty: no matter which.
 
     Raises:
         UserError: the directory cannot be written; also for an OSError or a TensorFlow error inside the block.
     """
-    target = Path(os.path.abspath(target))  # so that "." has a name
-    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+    target = absolute(target)  # so that "." has a name
+    stored = is_remote(target)
+    beside = absolute(tempfile.gettempdir()) / target.name if stored else target
+    aside = beside.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
     with writing(target):
-        if os.path.lexists(target) and (not target.is_dir() or os.listdir(target)):  # known before any work
+        if _exists(target) and (not target.is_dir() or any(target.iterdir())):  # known before any work
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         try:
             aside.mkdir(parents=True)
             yield aside
-            os.replace(aside, target)
+            _store(aside, target, last) if stored else aside.replace(target)
         except UserError as error:  # of a file aside, which is gone when it is read
             raise UserError(str(error).replace(os.fspath(aside), os.fspath(target))) from error
         finally:
@@ -91,8 +104,61 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
+class Appended:
+    """A file that grows, safe to use from several threads.
+
+    On this machine, what is written is on its way to the disk when `write` returns. On an object store, where appending
+    writes the whole object anew, it is there after `flush` and `close`, and is so every `PAUSE` seconds by itself: a
+    kill loses what was written since.
+
+    Attributes:
+        path: the file.
+
+    Raises:
+        UserError: the file cannot be opened for appending.
+    """
+
+    PAUSE = 10.0
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = as_path(path)
+        self._waiting: list[bytes] = []
+        self._written = time.monotonic()
+        self._lock = threading.Lock()
+        with writing(self.path):
+            self._file = None if is_remote(path) else open(path, "ab", buffering=0)  # noqa: SIM115 - `close` does it
+
+    def write(self, text: str) -> None:
+        """Appends a text. Raises OSError if it cannot be written."""
+        data = text.encode("utf-8", "backslashreplace")
+        if self._file:
+            self._file.write(data)
+            return
+        with self._lock:
+            self._waiting.append(data)
+        if time.monotonic() - self._written >= self.PAUSE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what waits. Raises OSError if it cannot be written; it then waits on."""
+        with self._lock:
+            self._written = time.monotonic()
+            if self._waiting:
+                with self.path.open("ab") as file:
+                    file.write(b"".join(self._waiting))
+                self._waiting.clear()
+
+    def close(self) -> None:
+        """Ends the file. Raises OSError as `flush` does."""
+        if self._file:
+            self._file.close()
+        self.flush()
+
+
 def sync(path: str | os.PathLike[str]) -> None:
     """Waits until a file's content, or a directory's list of names, is on the disk. Raises OSError."""
+    if is_remote(path):  # an object is there when it is closed
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -106,7 +172,7 @@ def sync(path: str | os.PathLike[str]) -> None:
 def file_sha256(path: str | Path) -> str:
     """The SHA-256 of a file, in hexadecimal. Raises OSError if it cannot be read."""
     digest = hashlib.sha256()  # hashlib.file_digest needs Python 3.11
-    with open(path, "rb") as file:
+    with as_path(path).open("rb") as file:
         while piece := file.read(2**20):
             digest.update(piece)
     return digest.hexdigest()
@@ -118,7 +184,10 @@ def check_writable(directory: str | os.PathLike[str], flag: str = "out") -> None
     If it does not exist, its nearest existing parent is tried. The file that is written for this, and removed, is
     large enough to notice a full disk.
     """
-    directory = Path(os.path.abspath(directory))
+    directory = absolute(directory)
+    if is_remote(directory):
+        _check_store(directory, flag)
+        return
     place = next(path for path in (directory, *directory.parents) if os.path.lexists(path))
     try:
         with tempfile.TemporaryFile(dir=place) as file:
@@ -131,7 +200,7 @@ def check_writable(directory: str | os.PathLike[str], flag: str = "out") -> None
 def remove_file(path: str | os.PathLike[str]) -> None:
     """Removes a file, if it is there. Raises UserError if it cannot be removed."""
     try:
-        Path(path).unlink(missing_ok=True)
+        as_path(path).unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{path}: cannot be removed: {reason(error)}") from error
 
@@ -142,7 +211,7 @@ def remove_parts(directory: str | os.PathLike[str]) -> None:
     Raises:
         UserError: one cannot be removed.
     """
-    for aside in Path(directory).glob(f".{'[0-9a-f]' * 32}.part"):
+    for aside in as_path(directory).glob(f".{'[0-9a-f]' * 32}.part"):
         remove_file(aside)
 
 
@@ -153,7 +222,7 @@ def read_json_lines(path: str | os.PathLike[str]) -> list[Any]:
         UserError: the file cannot be read, or another line is not JSON.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = as_path(path).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {reason(error)}") from error
     values = []
@@ -168,14 +237,16 @@ def read_json_lines(path: str | os.PathLike[str]) -> list[Any]:
 
 def free_bytes(path: str | os.PathLike[str]) -> float:
     """How many bytes can be written at most where a path is or will be; infinity if the file system does not say."""
+    if is_remote(path):
+        return math.inf
     told = os.statvfs(existing(path))
     return float(told.f_bfree * told.f_frsize) if told.f_blocks else math.inf
 
 
 def existing(path: str | os.PathLike[str]) -> Path:
     """A path, or the nearest of its parents that exists, as an absolute path."""
-    absolute = Path(os.path.abspath(path))
-    return next(place for place in (absolute, *absolute.parents) if os.path.exists(place))
+    from_root = absolute(path)
+    return next(place for place in (from_root, *from_root.parents) if os.path.exists(place))
 
 
 @contextmanager
@@ -188,8 +259,8 @@ def literal(directory: str | os.PathLike[str]) -> Iterator[Path]:
     Raises:
         UserError: the link cannot be made.
     """
-    if not _NOT_LITERAL.search(os.path.abspath(directory)):
-        yield Path(directory)
+    if is_remote(directory) or not _NOT_LITERAL.search(os.path.abspath(directory)):
+        yield as_path(directory)
         return
     with contextlib.ExitStack() as stack:
         with writing(Path(tempfile.gettempdir())):
@@ -216,6 +287,49 @@ def reason(error: Exception) -> str:
     message = getattr(error, "message", None) or str(error) or type(error).__name__
     system = _SYSTEM_REASON.search(message)
     return system[1] if system else _OPERATION.sub("", message.splitlines()[0])
+
+
+def remove_tree(path: str | os.PathLike[str]) -> None:
+    """Removes a directory with all that is in it, as far as that can be done."""
+    path = as_path(path)
+    if isinstance(path, RemotePath):
+        with contextlib.suppress(OSError):
+            path.remove_tree()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _exists(path: Path) -> bool:
+    """Whether something is at a path, a broken link too."""
+    return path.exists() if is_remote(path) else os.path.lexists(path)
+
+
+def _store(folder: Path, target: Path, last: str) -> None:
+    """Copies the files of a local folder to an object store, one of them last."""
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    try:
+        for file in sorted(files, key=lambda file: (file == folder / last, file)):
+            copy = target / file.relative_to(folder)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("rb") as source, copy.open("wb") as stored:
+                shutil.copyfileobj(source, stored, _BLOCK)
+    except BaseException:
+        remove_tree(target)
+        raise
+
+
+def _check_store(directory: Path, flag: str) -> None:
+    """Raises UserError unless an object can be written below a path, which is tried."""
+    trial = directory / f".{uuid.uuid4().hex}.part"
+    try:
+        missing = not directory.exists()
+        directory.mkdir(parents=True, exist_ok=True)
+        trial.write_bytes(b"")
+        trial.unlink()
+        if missing:
+            directory.rmdir()
+    except OSError as error:
+        raise UserError(f"--{flag}={directory}: cannot be written: {reason(error)}") from error
 
 
 def _refusals() -> tuple[type[Exception], ...]:

@@ -17,7 +17,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from elegant_tf.errors import UserError
 from elegant_tf.files import atomic_file
-from elegant_tf.paths import local_path
+from elegant_tf.paths import any_path
+from elegant_tf.remote import as_path, is_remote
 from elegant_tf.xmp import save_options
 
 # 89.5 megapixels, a quarter of a gigabyte of RGB: larger images are decoded one at a time.
@@ -75,7 +76,9 @@ def read_image(path: str | Path) -> np.ndarray:
     if these are at most a quarter. Raises BadImage, a UserError that names the file, if the file is missing, not an
     image, damaged, or larger than `MAX_PIXELS` (judged by its header, before anything is decoded).
     """
-    path = Path(path)
+    path = as_path(path)
+    if is_remote(path):
+        return decode_image(_stored(path), path)
     _check_file(path)
     return _decode(path, path)
 
@@ -111,7 +114,7 @@ def image_pixels(image: OneImage) -> np.ndarray:
     Raises UserError as `read_image` does, and for what is no image.
     """
     if isinstance(image, str | os.PathLike):
-        return read_image(local_path(image))
+        return read_image(any_path(image))
     if isinstance(image, Image.Image):
         return pillow_pixels(image)
     try:
@@ -139,7 +142,7 @@ def no_image(value: object) -> UserError:
 def has_read_format(path: str | Path) -> bool:
     """Whether a file begins like an image of a format that is read, whatever its name."""
     try:
-        with Image.open(path, formats=READ_FORMATS):
+        with as_path(path).open("rb") as file, Image.open(file, formats=READ_FORMATS):
             return True
     except Exception:  # noqa: BLE001 - Pillow raises almost any exception
         return False
@@ -148,7 +151,7 @@ def has_read_format(path: str | Path) -> bool:
 def upright_size(path: str | Path) -> tuple[int, int] | None:
     """The width and height of the image that `read_image` returns, from its header; None if this cannot be read."""
     try:
-        with Image.open(path, formats=READ_FORMATS) as image:
+        with as_path(path).open("rb") as file, Image.open(file, formats=READ_FORMATS) as image:
             turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # EXIF 2.3: Orientation
             return (image.height, image.width) if turned else image.size
     except Exception:  # noqa: BLE001 - Pillow raises almost any exception
@@ -157,13 +160,13 @@ def upright_size(path: str | Path) -> tuple[int, int] | None:
 
 def lacks_end(path: str | Path) -> bool:
     """Whether a readable JPEG file is cut short."""
-    with open(path, "rb") as file:
+    with as_path(path).open("rb") as file:
         is_jpeg = file.read(2) == b"\xff\xd8"
         file.seek(-2, os.SEEK_END)
         if not is_jpeg or file.read() == END_OF_JPEG:
             return False
     try:
-        with Image.open(path, formats=READ_FORMATS) as image:
+        with as_path(path).open("rb") as file, Image.open(file, formats=READ_FORMATS) as image:
             image.load()
     except OSError as error:
         return _is_cut(error)
@@ -235,6 +238,16 @@ def _check_file(path: Path) -> None:
         raise
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         raise BadImage(f"{path}: cannot be opened: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _stored(path: Path) -> bytes:
+    """The bytes of an image on an object store, which costs one request. Raises BadImage if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise BadImage(f"{path}: no such file: check the path") from None
+    except OSError as error:
+        raise BadImage(f"{path}: cannot be opened: {error.strerror}") from None
 
 
 def _check_size(name: str | Path, width: int, height: int) -> None:
@@ -333,25 +346,27 @@ def write_image(path: str | Path, image: np.ndarray, overwrite: bool = False, ma
     another extension, on an existing file unless `overwrite`, and if the file cannot be written.
     """
     check_output(path, overwrite)
-    path = Path(path)
+    path = as_path(path)
     image_format, options = _WRITERS[path.suffix.lower()]
     with atomic_file(path) as aside:
         try:
             marked = save_options(image_format, mark) if mark else {}
-            Image.fromarray(image).save(aside, image_format, **options, **marked)
+            with aside.open("wb") as file:
+                Image.fromarray(image).save(file, image_format, **options, **marked)
         except ValueError as error:  # larger than the format allows
             raise UserError(f"{path}: cannot be written: {error}") from None
 
 
 def check_output(path: str | Path, overwrite: bool = False) -> None:
     """Raises the UserErrors of `write_image` that are known before the image is."""
-    path = Path(path)
+    path = as_path(path)
     if path.suffix.lower() not in _WRITERS:
         raise UserError(f"{path}: cannot write {path.suffix!r} images: end the name in one of {', '.join(_WRITERS)}")
     # os.path returns False for names that no file can have, where Path raises; opening them then says why.
-    if os.path.isdir(path):
+    stored = is_remote(path)
+    if path.is_dir() if stored else os.path.isdir(path):
         raise UserError(f"{path}: is a directory; expected a file name")
-    if os.path.exists(path) and not overwrite:
+    if (path.exists() if stored else os.path.exists(path)) and not overwrite:
         raise UserError(f"{path}: exists already: choose another name, or ask to overwrite it")
 
 

@@ -22,6 +22,7 @@ from elegant_tf.checkpoint_files import CheckpointFiles
 from elegant_tf.errors import UserError
 from elegant_tf.files import reason
 from elegant_tf.images import MAX_PIXELS, READ_FORMATS, BadImage
+from elegant_tf.remote import as_path
 from elegant_tf.rundir import PACKED_FILE, find_run, is_packed
 from elegant_tf.xmp import LARGEST_IN_JPEG, RDF, Packet, fit, packet_of
 from elegant_tf.xmp import save_options as save_options
@@ -177,7 +178,7 @@ def read_mark(path: str | os.PathLike[str]) -> Mark | None:
 def packet_in(path: str | os.PathLike[str]) -> bytes | None:
     """The XMP packet of an image file; None if it has none. Raises BadImage as `read_mark` does."""
     try:
-        with Image.open(path, formats=READ_FORMATS) as image:
+        with as_path(path).open("rb") as file, Image.open(file, formats=READ_FORMATS) as image:
             packet = packet_of(image)
             if packet is None and image.format == "PNG" and image.width * image.height <= MAX_PIXELS:
                 image.load()  # the packet may stand behind the pixels
@@ -269,7 +270,7 @@ def _number(text: str) -> float:
 def _packed_files(run: Path) -> tuple[int, list[Path]]:
     path = run / PACKED_FILE
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return int(arrays["step"]), [path]
     except Exception as error:  # a damaged archive raises almost any error of zlib, zipfile or NumPy
         raise UserError(f"{path}: cannot be read: {error}") from error
@@ -310,4 +311,4 @@ def _hash_exemplar(exemplar: ExemplarData) -> str:
         exemplar = np.ascontiguousarray(exemplar).tobytes()
     if isinstance(exemplar, bytes):
         return hashlib.sha256(exemplar).hexdigest()
-    return _hash_files((_state(Path(exemplar)),))
+    return _hash_files((_state(as_path(exemplar)),))

@@ -10,6 +10,7 @@ from typing import Any
 from elegant_tf.config import Config, ModelConfig, group_of, read_groups, read_removed
 from elegant_tf.errors import UserError
 from elegant_tf.files import existing, reason, write_text
+from elegant_tf.remote import as_path, is_remote
 
 CONFIG_FILE = "config.json"
 CHECKPOINT_DIR = "checkpoints"
@@ -28,7 +29,7 @@ def find_run(run: str | os.PathLike[str]) -> Path:
     name = os.fspath(run)
     shipped = SHIPPED / name
     is_shipped = os.path.basename(name) == name and (shipped / CONFIG_FILE).is_file()
-    return shipped if is_shipped and not os.path.exists(os.path.join(name, CONFIG_FILE)) else Path(run)
+    return shipped if is_shipped and not os.path.exists(os.path.join(name, CONFIG_FILE)) else as_path(run)
 
 
 def check_usable(run_dir: str | os.PathLike[str], folders: Sequence[str], files: Sequence[str]) -> None:
@@ -37,13 +38,15 @@ def check_usable(run_dir: str | os.PathLike[str], folders: Sequence[str], files:
     Raises:
         UserError: one could not, naming it.
     """
-    run_dir = Path(run_dir)
+    run_dir = as_path(run_dir)
     try:
-        os.lstat(run_dir)
+        run_dir.lstat()
     except (FileNotFoundError, NotADirectoryError):
         pass
     except OSError as error:
         raise UserError(f"--run_dir={run_dir}: {reason(error)}; choose another one") from error
+    if is_remote(run_dir):  # There is no other access than to write and see.
+        return
     for path in (existing(run_dir), *(run_dir / name for name in folders)):
         if os.path.lexists(path):
             _check_access(path, os.path.isdir(path), "a directory")
@@ -66,7 +69,7 @@ def is_packed(run: str | os.PathLike[str]) -> bool:
 
 def write_config(config: Config, run_dir: str | os.PathLike[str]) -> None:
     """Writes a run directory's `config.json`, whole or not at all."""
-    write_text(Path(run_dir) / CONFIG_FILE, config.to_json())
+    write_text(as_path(run_dir) / CONFIG_FILE, config.to_json())
 
 
 def read_config(run: str | os.PathLike[str]) -> Config:

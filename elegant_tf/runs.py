@@ -101,7 +101,7 @@ def load_generator(run: str | os.PathLike[str], step: int | None = None) -> tupl
         return generator, _load_packed(generator, run, step)
     step = _step_of(run, step)
     with opened(run, step) as path:
-        dtypes = tf.train.load_checkpoint(path).get_variable_to_dtype_map()
+        dtypes = checkpoint_reader(path).get_variable_to_dtype_map()
     # Mixed precision is for training: its weights are float32, and so are edits with them.
     generator = make_generator(model, "float64" if tf.float64 in dtypes.values() else "float32")
     averaged = any(name.startswith(f"learner/{_AVERAGE}") for name in dtypes)
@@ -143,7 +143,7 @@ def pack(
         raise UserError(f"{out}: a weight is too large for 16 bits; this run cannot be packed")
     groups = _without_paths(config_groups(run))
     groups["model"] = {**groups.get("model", {}), **({"flip_tta": True} if flip_tta else {})}
-    with atomic_directory(out) as aside:
+    with atomic_directory(out, last=PACKED_FILE) as aside:
         halves = [value.astype(np.float16) for value in weights]
         np.savez_compressed(aside / PACKED_FILE, **packed_arrays(step, halves))
         write_text(aside / CONFIG_FILE, json.dumps({"version": VERSION, **groups}, indent=2) + "\n")
@@ -168,7 +168,7 @@ def _load_packed(generator: Elegant, run: str | os.PathLike[str], step: int | No
     """Sets a generator's weights to those of a packed run, and returns their step."""
     path = find_run(run) / PACKED_FILE
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             there = int(arrays[_STEP])
             values = [arrays[name].astype(np.float32) for name in sorted(filter(str.isdigit, arrays.files))]
         if step in (None, there):
@@ -178,6 +178,12 @@ def _load_packed(generator: Elegant, run: str | os.PathLike[str], step: int | No
     if step not in (None, there):
         raise UserError(f"{run}: no checkpoint of step {step}; it is a packed run of step {there}")
     return there
+
+
+def checkpoint_reader(path: str) -> tf.train.CheckpointReader:
+    """The reader of a checkpoint. Raises OpError if it is missing or damaged."""
+    # tf.train.load_checkpoint looks for a directory first, and ram:// takes what a name begins with for one.
+    return tf.compat.v1.train.NewCheckpointReader(path)
 
 
 @contextmanager
@@ -205,7 +211,7 @@ def _damage(files: CheckpointFiles, step: int, lists: Sequence[str]) -> str:
         return f"{altered} is not as it was saved: its SHA-256 is another"
     with literal(files.folder) as folder:
         try:
-            reader = tf.train.load_checkpoint(str(folder / files.path(step).name))
+            reader = checkpoint_reader(str(folder / files.path(step).name))
             for name in reader.get_variable_to_shape_map():
                 if not name.startswith("learner/") or name.startswith(tuple(f"learner/{one}" for one in lists)):
                     reader.get_tensor(name)

@@ -12,7 +12,7 @@ from elegant_tf.data.records import RecordsSource, open_records
 from elegant_tf.data.source import Source
 from elegant_tf.data.table_folder import open_table_folder
 from elegant_tf.errors import UserError
-from elegant_tf.paths import find_beside, local_path
+from elegant_tf.paths import find_beside, any_path
 from elegant_tf.synthetic.source import FacesSource
 
 # The kinds of data on disk, as --data names them, and what --data_dir is for each.
@@ -51,9 +51,9 @@ def open_collection(kind: str, data_dir: str | Path, labels_file: str | Path = "
     if not str(data_dir) and kind != "tfds":
         raise UserError(f"--data={kind} needs --data_dir: {DATA[kind]}")
     if str(data_dir):
-        data_dir = local_path(data_dir, "data_dir")
+        data_dir = any_path(data_dir, "data_dir")
     if str(labels_file):
-        labels_file = find_beside(local_path(labels_file, "labels_file"), data_dir)
+        labels_file = find_beside(any_path(labels_file, "labels_file"), data_dir)
     return _COLLECTIONS[kind](data_dir, labels_file)
 
 

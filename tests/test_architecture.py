@@ -45,6 +45,7 @@ FLOORS = [
     "files",
     "names",
     "paths",
+    "remote",
     "bounds",
     "errors",
 ]

@@ -13,6 +13,7 @@ from elegant_tf.config import Config
 from elegant_tf.evaluation.report.tables import Table
 from elegant_tf.files import atomic_directory
 from elegant_tf.images import write_image
+from elegant_tf.remote import is_remote
 
 if TYPE_CHECKING:
     from elegant_tf.evaluation.evaluate import Report
@@ -56,7 +57,7 @@ def next_command(config: Config, run_dir: str) -> str:
     from elegant_tf.evaluation.edits import DIRECTIONS
 
     words = ["elegant-tf", "evaluate", "--run", run_dir]
-    if has_counterfactuals(config):
+    if has_counterfactuals(config) and not is_remote(run_dir):  # the command is of files to look at
         edits = load_counterfactuals(config, None, _EXAMPLES, directions=("add",))
         added = np.flatnonzero(edits.direction == DIRECTIONS.index("add"))
         if len(added):

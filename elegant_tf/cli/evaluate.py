@@ -33,16 +33,16 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     add_run(which, required=False)
     what = "instead of --run: a TFLite file, or a folder that `elegant-tf export` wrote, to evaluate as it stands"
-    add_path(which, "--model", metavar="PATH", help=what)
+    add_path(which, "--model", stored=True, metavar="PATH", help=what)
     add_other_data(parser, "to evaluate on")
     add_number(parser, "--count", 64, "edits per attribute and direction", at_least=1, at_most=MOST)
     add_seed(parser, 0, "seed of the evaluation set; independent of the run's seed, so that runs compare")
     what = "columns of the data, such as Male,Young, attributes or others: also score the people of each group"
     parser.add_argument("--by", type=names, metavar="A,B", help=what)
     what = "folder for the report (default: the run directory, or scorecard-NAME for an included or an exported model)"
-    add_path(parser, "--out", metavar="DIR", help=what)
+    add_path(parser, "--out", stored=True, metavar="DIR", help=what)
     what = "directory that `elegant-tf train-classifier` wrote (default: classifier in the run directory, if it exists)"
-    add_path(parser, "--classifier", metavar="DIR", help=what)
+    add_path(parser, "--classifier", stored=True, metavar="DIR", help=what)
     what = "also compute the distances of the paper's table, with InceptionV3: keras (downloads weights), or a file"
     add_path(parser, "--inception", default="", metavar="WEIGHTS", help=what)
     what = "maximum number of edits per attribute and direction for distances (default 500; 5000 with --inception)"

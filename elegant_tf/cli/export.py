@@ -25,7 +25,7 @@ examples:
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     what = "directory of the model's versions"
-    add_path(parser, "--out", "--export_dir", required=True, metavar="DIR", help=what)
+    add_path(parser, "--out", "--export_dir", stored=True, required=True, metavar="DIR", help=what)
     what = "number of the new version (default: the step)"
     add_number(parser, "--version", None, what, at_least=0, at_most=LARGEST_VERSION)
     add_step(parser)

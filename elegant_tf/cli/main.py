@@ -21,6 +21,7 @@ from elegant_tf.cli.command import (
     add_parser,
 )
 from elegant_tf.cli.old_flags import refuse_old_flags
+from elegant_tf.cli.tensorflow import prepare_tensorflow
 from elegant_tf.errors import USER_ERROR_STATUS, UserError
 
 # The module of each command. Only that of the command that is called is imported, which saves a quarter of a second.
@@ -111,6 +112,8 @@ def _run(argv: list[str]) -> int:
         return train.run(argv[1:])
     refuse_old_flags(argv)
     options = make_parser(argv[:1] if argv[:1] and argv[0] in MODULES else MODULES).parse_args(argv)
+    if any("://" in argument for argument in argv):
+        prepare_tensorflow()  # which reads object stores, so that the first look loads it
     with _orderly_end():
         return options.command.run(options) or 0
 

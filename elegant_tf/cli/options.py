@@ -10,7 +10,7 @@ from typing import Any
 from elegant_tf.bounds import LARGEST_SEED, Bounds
 from elegant_tf.data.listing import HIDDEN_FOLDERS
 from elegant_tf.errors import UserError
-from elegant_tf.paths import local_path
+from elegant_tf.paths import local_path, any_path
 
 RUN_FLAGS = ("--run", "--run_dir")
 
@@ -53,11 +53,18 @@ class Checked(argparse.Action):
         setattr(namespace, self.dest, checked)
 
 
-def add_path(parser: argparse._ActionsContainer, *names: str, may_be_empty: bool = False, **options: Any) -> None:
-    """Adds an option whose values are paths, see `local_path`; `options`: of `add_argument`."""
+def add_path(
+    parser: argparse._ActionsContainer, *names: str, may_be_empty: bool = False, stored: bool = False, **options: Any
+) -> None:
+    """Adds an option whose values are paths.
+
+    `stored`: whether they may be on an object store, see `any_path`, or must be local, see `local_path`; `options`: of
+    `add_argument`.
+    """
+    find = any_path if stored else local_path
 
     def check(path: str, flag: str) -> str:
-        return path if may_be_empty and not path else local_path(path, flag)
+        return path if may_be_empty and not path else find(path, flag)
 
     parser.add_argument(*names, action=Checked, check=check, **options)
 
@@ -91,7 +98,7 @@ def add_number(
 def add_run(parser: argparse._ActionsContainer, required: bool = True) -> None:
     """Adds --run."""
     what = "run directory, packed or not; or faces, the model that comes with the package"
-    add_path(parser, *RUN_FLAGS, required=required, metavar="DIR", help=what)
+    add_path(parser, *RUN_FLAGS, stored=True, required=required, metavar="DIR", help=what)
 
 
 def add_step(parser: argparse.ArgumentParser) -> None:
@@ -167,8 +174,8 @@ def add_other_data(parser: argparse.ArgumentParser, purpose: str) -> None:
     what = f"kind of data {purpose}, where they are not the run's own: they moved, or the run is packed or imported"
     parser.add_argument("--data", choices=["faces", *DATA], help=what)
     what = "their place (default: the run's); a folder that `elegant-tf faces` or `dress` wrote needs no --data"
-    add_path(parser, "--data_dir", metavar="DIR", help=what)
-    add_path(parser, "--labels_file", metavar="FILE", help="table of labels for --data folder")
+    add_path(parser, "--data_dir", stored=True, metavar="DIR", help=what)
+    add_path(parser, "--labels_file", stored=True, metavar="FILE", help="table of labels for --data folder")
 
 
 def add_place(parser: argparse.ArgumentParser, kinds: Sequence[str], default: str | None) -> None:
@@ -176,6 +183,6 @@ def add_place(parser: argparse.ArgumentParser, kinds: Sequence[str], default: st
     from elegant_tf.sources import DATA  # loads the drawing of faces, which most commands do not need
 
     what = "; ".join(f"{kind}: {DATA[kind]}" for kind in kinds)
-    add_path(parser, "--data_dir", may_be_empty=True, default=default, metavar="DIR", help=what)
+    add_path(parser, "--data_dir", may_be_empty=True, stored=True, default=default, metavar="DIR", help=what)
     what = "table of labels for --data folder, also one in --data_dir"
-    add_path(parser, "--labels_file", may_be_empty=True, default=default, metavar="FILE", help=what)
+    add_path(parser, "--labels_file", may_be_empty=True, stored=True, default=default, metavar="FILE", help=what)

@@ -21,7 +21,7 @@ example:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
-    add_path(parser, "--out", required=True, metavar="DIR", help="new directory to write")
+    add_path(parser, "--out", stored=True, required=True, metavar="DIR", help="new directory to write")
     add_step(parser)
     what = "edit with flip test-time augmentation: more accurate, at twice the cost"
     parser.add_argument("--flip_tta", action="store_true", help=what)

@@ -32,7 +32,8 @@ MOST_WORKERS = 1024
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_source(parser, [kind for kind in DATA if kind != "records"])
-    add_path(parser, "--out", required=True, metavar="DIR", help="new folder to write, or one that this command began")
+    what = "new folder to write, or one that this command began"
+    add_path(parser, "--out", stored=True, required=True, metavar="DIR", help=what)
     defaults = Settings()
     add_number(parser, "--image_size", defaults.image_size, "side in pixels", at_least=0, at_most=LARGEST)
     what = "similarity: move five landmarks to a mean face, as the authors do; crop: the centred square; none"

@@ -73,7 +73,7 @@ def _load_examples(options: argparse.Namespace, kinds: Sequence[str]) -> Example
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
-    add_path(parser, "--out", required=True, metavar="DIR", help="new folder to write")
+    add_path(parser, "--out", stored=True, required=True, metavar="DIR", help="new folder to write")
     what = f"any of {ALL_KINDS.replace(',', ', ')} (default: all)"
     parser.add_argument("--kinds", type=names, default=ALL_KINDS, metavar="A,B", help=what)
     add_number(parser, "--image_size", None, "side in pixels (default: the run's)", at_least=1, metavar="S")

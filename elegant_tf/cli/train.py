@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from absl import flags
@@ -14,8 +13,9 @@ from elegant_tf.cli.old_flags import refuse_old_flags
 from elegant_tf.cli.tensorflow import prepare_tensorflow
 from elegant_tf.config import Config, flag_of, options
 from elegant_tf.errors import UserError
-from elegant_tf.paths import local_path
+from elegant_tf.paths import any_path
 from elegant_tf.presets import PRESETS, preset
+from elegant_tf.remote import as_path
 
 HELP = """\
 Trains a model in a new run directory, or resumes the run in an existing one. Every option of the configuration is a
@@ -97,7 +97,7 @@ def _train(values: flags.FlagValues, rest: Sequence[str]) -> int:
         raise UserError(f"unexpected arguments: {' '.join(rest)}; options start with --")
     if values.run_dir is None:
         raise UserError("--run_dir is missing: name the run directory to make or to resume")
-    run_dir = local_path(values.run_dir, "run_dir")
+    run_dir = any_path(values.run_dir, "run_dir")
     config = config_from_flags(values)
     prepare_tensorflow(config.run.deterministic)
     from elegant_tf.export.after_training import check_export
@@ -136,7 +136,7 @@ def _export(config: Config, run_dir: str, step: int) -> None:
     from elegant_tf.export.after_training import export_trained
     from elegant_tf.training.best import BEST_DIR, describe_best, read_best
 
-    best, by = Path(run_dir, BEST_DIR), config.run.keep_best
+    best, by = as_path(run_dir) / BEST_DIR, config.run.keep_best
     if by != "none" and best.exists():
         print(f"best:      {describe_best(best, read_best(run_dir), by)}")
     if config.run.export_dir and step >= config.run.steps:

@@ -15,6 +15,7 @@ import numpy as np
 
 from elegant_tf.errors import UserError
 from elegant_tf.names import find_attributes
+from elegant_tf.remote import as_path
 
 # The columns of list_attr_celeba.txt, in the file's order.
 CELEBA_ATTRIBUTES: tuple[str, ...] = (
@@ -229,7 +230,7 @@ def read_lines(path: str | Path) -> list[str]:
 def read_text(path: str | Path) -> str:
     """A file's text in UTF-8, or in UTF-16 with a byte order mark. Raises UserError if it cannot be read."""
     try:
-        content = Path(path).read_bytes()
+        content = as_path(path).read_bytes()
         utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         return content.decode("utf-16" if utf16 else "utf-8-sig")
     except FileNotFoundError:

@@ -31,6 +31,7 @@ from elegant_tf.data.tables import (
     read_table,
 )
 from elegant_tf.errors import UserError
+from elegant_tf.remote import as_path
 
 IMAGE_FOLDER = "img_align_celeba"
 ATTRIBUTES_FILE = "list_attr_celeba.txt"
@@ -110,7 +111,7 @@ def open_celeba_hq(data_dir: str | Path) -> Collection:
 
 
 def _root(data_dir: str | Path, labels_file: str) -> tuple[Path, Path]:
-    root = Path(data_dir)
+    root = as_path(data_dir)
     check_folder(root, "data_dir", f"give the folder that holds {labels_file}")
     labels_path = _find_text(root, labels_file)
     if labels_path is None:
@@ -169,7 +170,7 @@ def _variant(folder: Path, files: Sequence[str]) -> str:
     sizes = set()
     for place in np.linspace(0, max(len(files) - 1, 0), min(_LOOKED_AT, len(files))).astype(int):
         try:
-            with Image.open(folder / files[place]) as image:
+            with (folder / files[place]).open("rb") as file, Image.open(file) as image:
                 sizes.add(image.size)
         except Exception:  # noqa: BLE001 - reading the image will report what is wrong with it
             continue

@@ -14,6 +14,7 @@ from elegant_tf.data.listing import first_names
 from elegant_tf.data.tables import TABLE_SUFFIXES, read_table
 from elegant_tf.errors import UserError
 from elegant_tf.images import BadImage, read_image, resize, upright_size
+from elegant_tf.remote import as_path
 
 _SAMPLE = 32  # images whose sizes tell the convention of landmarks
 
@@ -119,7 +120,7 @@ class Collection:
 
     def image_path(self, row: int) -> Path | None:
         """The file of an image, or None if it is missing or not a file."""
-        return Path(self.images_from) / self.images[row] if self.images and self.images[row] else None
+        return as_path(self.images_from) / self.images[row] if self.images and self.images[row] else None
 
     def rows(self, split: str) -> np.ndarray:
         """The positions of a split's images, `[m]`. Raises UserError if the split is empty."""

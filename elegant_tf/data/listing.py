@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from elegant_tf.errors import UserError
 from elegant_tf.images import has_read_format
+from elegant_tf.remote import is_remote
 
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp"),
@@ -79,6 +80,9 @@ def list_files(folder: Path, below: bool = True) -> Listing:
         UserError: a folder cannot be read.
     """
     listing = Listing(folder)
+    if is_remote(folder):
+        _list_store(listing, "", below)
+        return listing
     root = os.path.realpath(folder)
     waiting = [""]
     while waiting:
@@ -99,6 +103,18 @@ def list_files(folder: Path, below: bool = True) -> Listing:
     return listing
 
 
+def _list_store(listing: Listing, prefix: str, below: bool) -> None:
+    """Lists a folder of an object store, which says of a name alone only with one more request what it is."""
+    listing.places[os.path.realpath(listing.folder / prefix)] = prefix
+    for name in (path.name for path in _stored(listing.folder / prefix)):
+        if is_image_name(name):
+            listing.images.add(prefix + name)
+        elif not (listing.folder / prefix / name).is_dir():
+            listing.others.add(prefix + name)
+        elif below and not _is_hidden(name):
+            _list_store(listing, f"{prefix}{name}/", below)
+
+
 def no_images(folder: Path) -> UserError:
     """The error of a folder without images."""
     return UserError(f"{folder}: holds no images ({', '.join(IMAGE_SUFFIXES)}): unpack the images there")
@@ -112,7 +128,7 @@ def is_image_name(file: str) -> bool:
 def check_folder(folder: Path, flag: str, cure: str) -> None:
     """Raises UserError, with the flag and the reason, unless a folder is there and can be read."""
     try:
-        os.scandir(folder).close()
+        any(folder.iterdir()) if is_remote(folder) else os.scandir(folder).close()
     except FileNotFoundError:
         raise UserError(f"--{flag}={folder}: no such directory: {cure}") from None
     except NotADirectoryError:
@@ -124,7 +140,7 @@ def check_folder(folder: Path, flag: str, cure: str) -> None:
 def is_file(path: Path) -> bool:
     """Whether a file is there. Raises UserError if the folder around it does not say."""
     try:
-        os.stat(path)
+        path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
@@ -234,6 +250,13 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return list(entries)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read: {error.strerror}") from None
+
+
+def _stored(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
     except OSError as error:
         raise UserError(f"{folder}: cannot be read: {error.strerror}") from None
 

@@ -26,6 +26,7 @@ from elegant_tf.data.records import MANIFEST_FILE, VERSION, index_path, read_man
 from elegant_tf.data.tfrecords import HEAD, TAIL
 from elegant_tf.errors import UserError
 from elegant_tf.files import atomic_file, check_writable, file_sha256, remove_file, remove_parts, sync, write_json
+from elegant_tf.remote import as_path
 from elegant_tf.runlock import WRITING, locked
 
 SETTINGS_FILE = "settings.json"
@@ -67,7 +68,7 @@ def prepare(
         _check_landmarks(collection)
     check_writable(out)
     with locked(out, WRITING):
-        return _write_records(collection, Path(out), settings, detect, workers or cpus())
+        return _write_records(collection, as_path(out), settings, detect, workers or cpus())
 
 
 def _write_records(
@@ -119,7 +120,7 @@ class Shard(NamedTuple):
 def _is_current(shard: Shard, collection: Collection, threads: int) -> bool:
     """Whether a shard is there, whole, and of the images, labels and landmarks as they are now."""
     try:
-        with np.load(index_path(shard.path), allow_pickle=False) as index:
+        with index_path(shard.path).open("rb") as file, np.load(file, allow_pickle=False) as index:
             if "sources" not in index:  # older versions did not note what a shard is of
                 return shard.path.is_file() and not len(index["dropped"])
             found = {name: index[name] for name in ("sources", "bytes")}
@@ -252,7 +253,7 @@ def _write_shard(shard: Shard, collection: Collection, images: Iterator[tuple[Pr
                 at += HEAD + len(record) + TAIL
         sync(aside)
         offsets, lengths, checksums, landmarks = zip(*places, strict=True) if places else ((),) * 4
-        with open(index_aside, "wb") as file:
+        with index_aside.open("wb") as file:
             np.savez(
                 file,
                 files=np.array([collection.table.files[row] for row in rows], dtype=np.str_),
@@ -300,7 +301,7 @@ def _ints(values: Sequence[int]) -> tf.train.Feature:
 def _manifest(collection: Collection, settings: Settings, paths: Sequence[Path]) -> dict[str, Any]:
     shards, dropped, labels, splits = [], [], [], []
     for path in paths:
-        with np.load(index_path(path), allow_pickle=False) as index:
+        with index_path(path).open("rb") as file, np.load(file, allow_pickle=False) as index:
             dropped += [{"file": file, "reason": reason} for file, reason in index["dropped"].tolist()]
             labels.append(index["labels"])
             splits.append(index["splits"])

@@ -20,6 +20,7 @@ from elegant_tf.data.collection import Collection, CollectionSource
 from elegant_tf.data.tfrecords import ByteReader
 from elegant_tf.errors import UserError
 from elegant_tf.images import BadImage, decode_image
+from elegant_tf.remote import as_path
 
 MANIFEST_FILE = "manifest.json"
 VERSION = 1
@@ -88,7 +89,7 @@ def open_records(data_dir: str | Path) -> Records:
     Raises:
         UserError: it is not such a directory, it is unfinished, or a shard is missing or has another length.
     """
-    root = Path(data_dir)
+    root = as_path(data_dir)
     manifest = read_manifest(root)
     shards = manifest["shards"]
     parts = [_read_index(root, shard) for shard in shards]
@@ -152,7 +153,7 @@ def index_path(shard: Path) -> Path:
 def read_index(shard: Path) -> dict[str, np.ndarray]:
     """A shard's index: files, labels, splits, landmarks, offsets, lengths and checksums."""
     names = ("files", "labels", "splits", "landmarks", "offsets", "lengths", "checksums")
-    with np.load(index_path(shard), allow_pickle=False) as index:
+    with index_path(shard).open("rb") as file, np.load(file, allow_pickle=False) as index:
         return {name: index[name] for name in names}
 
 

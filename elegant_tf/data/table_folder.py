@@ -21,6 +21,7 @@ from elegant_tf.data.tables import (
     read_table,
 )
 from elegant_tf.errors import UserError
+from elegant_tf.remote import as_path, is_remote
 
 
 def open_table_folder(data_dir: str | Path, labels_file: str | Path = "") -> Collection:
@@ -39,9 +40,9 @@ def open_table_folder(data_dir: str | Path, labels_file: str | Path = "") -> Col
         UserError: the folder has no table or no image, one of them cannot be read, or the table is malformed; the text
             names file and line.
     """
-    root = Path(data_dir)
+    root = as_path(data_dir)
     check_folder(root, "data_dir", "give the folder of the images")
-    table = read_table(_named_table(root, Path(labels_file)) if str(labels_file) else _find_table(root))
+    table = read_table(_named_table(root, as_path(labels_file)) if str(labels_file) else _find_table(root))
     file_column, files = read_files(table)
     listing = list_files(root)
     if not listing.images:
@@ -74,7 +75,7 @@ def _landmarks(table: Table, columns: list[int]) -> tuple[np.ndarray | None, str
 
 
 def _named_table(root: Path, path: Path) -> Path:
-    beside = root / path
+    beside = path if is_remote(path) else root / path
     if not is_file(path) and is_file(beside):
         return beside
     if path.suffix.lower() in TABLE_SUFFIXES and not is_file(path):

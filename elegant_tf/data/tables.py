@@ -174,7 +174,8 @@ def _read_parquet(path: Path) -> Table:
     except ImportError:
         raise UserError(f"{path}: reading Parquet needs pyarrow: pip install 'elegant-tf[parquet]'") from None
     try:
-        table = parquet.read_table(path)
+        with path.open("rb") as file:
+            table = parquet.read_table(file)
     except (OSError, lib.ArrowException) as error:
         raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
 

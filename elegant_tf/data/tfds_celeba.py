@@ -17,6 +17,7 @@ from elegant_tf.data.listing import is_file
 from elegant_tf.data.tfrecords import ByteReader, find_records
 from elegant_tf.errors import UserError
 from elegant_tf.images import BadImage, decode_image
+from elegant_tf.remote import as_path, is_remote
 
 NAME = "celeb_a"
 MANUAL_FILES = (
@@ -40,7 +41,7 @@ def open_tfds(data_dir: str | Path = "") -> Collection:
         UserError: tensorflow-datasets is not installed, or the data is neither prepared nor can be, or is unreadable.
     """
     tfds = _import_tfds()
-    root = Path(data_dir) if str(data_dir) else Path(tfds.core.constants.DATA_DIR)
+    root = as_path(data_dir) if str(data_dir) else Path(tfds.core.constants.DATA_DIR)
     builder = _builder(tfds, root)
     if builder.info.file_format.value != "tfrecord":
         raise UserError(f"--data_dir={root}: is in the format {builder.info.file_format.value}; expected tfrecord")
@@ -96,6 +97,8 @@ def _builder(tfds: Any, root: Path) -> Any:
             return tfds.builder_from_directory(str(prepared))
         except Exception as error:  # its formats and versions raise many kinds
             raise UserError(f"--data_dir={prepared}: TensorFlow Datasets cannot read it: {error}") from error
+    if is_remote(root):
+        raise UserError(f"--data_dir={root}: holds no prepared {NAME}; prepare it on this machine, then copy it there")
     manual = next((folder for folder in (root, root / "downloads" / "manual") if _has_manual(folder)), None)
     if manual is None:
         raise UserError(
@@ -141,7 +144,7 @@ def _read_labels(paths: list[str], names: tuple[str, ...], count: int) -> tuple[
     try:
         rows = list(batches.as_numpy_iterator())
     except tf.errors.OpError as error:
-        raise UserError(f"{Path(paths[0]).parent}: its records cannot be read: {error.message}") from None
+        raise UserError(f"{as_path(paths[0]).parent}: its records cannot be read: {error.message}") from None
     labels = np.concatenate([part for part, _ in rows]).reshape(count, len(names))
     landmarks = np.concatenate([part for _, part in rows]).astype(np.float32)
     return labels, landmarks.reshape(count, len(POINTS), 2)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from elegant_tf.errors import UserError
+from elegant_tf.remote import as_path, is_remote
 
 HEAD, TAIL = 12, 4
 
@@ -26,6 +27,8 @@ def find_records(path: str | Path) -> np.ndarray:
 
     Raises UserError if the file cannot be read or does not end with a record.
     """
+    if is_remote(path):
+        return _find_stored(path)
     places = []
     try:
         with open(path, "rb", buffering=0) as file:
@@ -42,11 +45,24 @@ def find_records(path: str | Path) -> np.ndarray:
     return np.array(places, np.int64).reshape(-1, 2)
 
 
+def _find_stored(path: str | Path) -> np.ndarray:
+    """`find_records` on an object store: reads the file once from front to back, as each read is a request."""
+    import tensorflow as tf  # whoever reads a store has loaded it
+
+    try:
+        lengths = [len(record) for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()]
+    except tf.errors.OpError as error:
+        raise UserError(f"{path}: is damaged or cannot be read: {error.message.splitlines()[0]}") from None
+    steps = np.array(lengths, np.int64)
+    ends = np.cumsum(steps + HEAD + TAIL)
+    return np.stack([ends - TAIL - steps, steps], axis=1).reshape(-1, 2)
+
+
 class ByteReader:
     """Reads parts of several files, from any number of threads.
 
     Files stay open, but no more of them than leave the process enough file descriptors: the others are opened for
-    each part.
+    each part. Of files on an object store, each part is a request.
 
     Raises:
         UserError: a file cannot be opened.
@@ -57,6 +73,8 @@ class ByteReader:
         self._descriptors: list[int] = []
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _SHARE_OF_DESCRIPTORS
         for path in self._paths:
+            if is_remote(path):
+                continue
             try:
                 descriptor = os.open(path, os.O_RDONLY)
             except OSError as error:
@@ -72,6 +90,10 @@ class ByteReader:
 
     def read(self, file: int, offset: int, length: int) -> bytes:
         """`length` bytes of file number `file`, or fewer at its end. Raises OSError if it cannot be read."""
+        if is_remote(self._paths[file]):
+            with as_path(self._paths[file]).open("rb") as stored:
+                stored.seek(offset)
+                return stored.read(length)
         if file < len(self._descriptors):
             return os.pread(self._descriptors[file], length, offset)
         with open(self._paths[file], "rb", buffering=0) as opened:

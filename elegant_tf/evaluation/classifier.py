@@ -17,6 +17,7 @@ from elegant_tf.errors import UserError
 from elegant_tf.files import atomic_directory, write_json
 from elegant_tf.images import resize, to_float
 from elegant_tf.model.keras_settings import keras_defaults
+from elegant_tf.remote import as_path
 
 DESCRIPTION_FILE = "classifier.json"
 WEIGHTS_FILE = "weights.npz"
@@ -102,7 +103,7 @@ class AttributeClassifier:
     @classmethod
     def load(cls, directory: str | os.PathLike[str]) -> AttributeClassifier:
         """Reads what `save` wrote. Raises UserError if it is missing, damaged or of another network."""
-        described, weights = _read(Path(directory))
+        described, weights = _read(as_path(directory))
         try:
             classifier = cls(described["attributes"], described["image_size"])
             accuracies = described["accuracies"].items()
@@ -151,7 +152,7 @@ def _make_network(attributes: int, image_size: int) -> keras.Model:
 def _read(directory: Path) -> tuple[dict[str, Any], list[np.ndarray]]:
     try:
         described = json.loads((directory / DESCRIPTION_FILE).read_text(encoding="utf-8"))
-        with np.load(directory / WEIGHTS_FILE, allow_pickle=False) as file:
+        with (directory / WEIGHTS_FILE).open("rb") as stored, np.load(stored, allow_pickle=False) as file:
             return described, [file[name].astype(np.float32) for name in file.files]
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(

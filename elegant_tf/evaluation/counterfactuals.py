@@ -16,6 +16,7 @@ from elegant_tf.errors import UserError
 from elegant_tf.evaluation.edits import DIRECTIONS, EVALUATION_SEED, Edits, check_count, known_people
 from elegant_tf.images import read_image, resize
 from elegant_tf.names import check_columns
+from elegant_tf.remote import as_path
 from elegant_tf.synthetic import Counterfactual, draw_faces, make_counterfactuals, make_restyles
 from elegant_tf.synthetic.celeba import FACE_COLUMNS, face_column
 
@@ -43,7 +44,7 @@ def has_counterfactuals(config: Config) -> bool:
 
 def has_index(data_dir: str | Path) -> bool:
     """Whether a folder has counterfactual targets, as those have that `elegant-tf faces` and `dress` write."""
-    return (Path(data_dir) / INDEX_FILE).is_file()
+    return (as_path(data_dir) / INDEX_FILE).is_file()
 
 
 def load_counterfactuals(
@@ -135,7 +136,7 @@ def read_counterfactuals(
         UserError: the index is missing or malformed, an image cannot be read, no edit is of these attributes, or a
             column is not known.
     """
-    index = Path(data_dir) / INDEX_FILE
+    index = as_path(data_dir) / INDEX_FILE
     entries = _read_index(index)
     seen: Counter[tuple[str, str]] = Counter()
     chosen = []

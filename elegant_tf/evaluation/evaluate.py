@@ -36,7 +36,8 @@ from elegant_tf.evaluation.report.sheet import draw_sheet
 from elegant_tf.evaluation.report.tables import Table
 from elegant_tf.export.written import open_model
 from elegant_tf.files import check_writable
-from elegant_tf.paths import local_path
+from elegant_tf.paths import local_path, any_path
+from elegant_tf.remote import as_path
 from elegant_tf.rundir import SHIPPED, find_run, read_config
 from elegant_tf.sources import open_source
 
@@ -142,18 +143,18 @@ def evaluate(
         raise UserError(f"--distance_count={distance_count}: must be {LEAST_IMAGES} or more")
     subject = _subject(run, model, step)
     data_dir, labels_file, out, classifier, face_models = (
-        path if path is None else local_path(path, flag)
-        for path, flag in (
-            (data_dir, "data_dir"),
-            (labels_file, "labels_file"),
-            (out, "out"),
-            (classifier, "classifier"),
-            (face_models, "face_models"),
+        path if path is None else find(path, flag)
+        for path, flag, find in (
+            (data_dir, "data_dir", any_path),
+            (labels_file, "labels_file", any_path),
+            (out, "out", any_path),
+            (classifier, "classifier", any_path),
+            (face_models, "face_models", local_path),
         )
     )
     config, targets_dir = evaluated_on(subject.config, data, data_dir, labels_file)
-    place = subject.out if out is None else Path(out)
-    check_writable(place)
+    folder = subject.out if out is None else as_path(out)
+    check_writable(folder)
     editor = subject.load()
     judge = _find_classifier(config, subject.classifier, classifier)
     with naming_the_cure(data):
@@ -194,7 +195,7 @@ def evaluate(
         "by": list(by or ()),
         **config.flags(),
     }
-    report = _report(context, settings, subject.curves, place)
+    report = _report(context, settings, subject.curves, folder)
     if source and source.bad_images.count:
         logging.warning("%s", source.bad_images.report())
     return report
@@ -213,15 +214,15 @@ class _Subject:
 
 def _subject(run: str | os.PathLike[str] | None, model: str | os.PathLike[str] | None, step: int | None) -> _Subject:
     if run is not None and model is None:
-        path = local_path(run, "run")
-        out = Path(f"{NAME}-{path}") if find_run(path).parent == SHIPPED else Path(path)
+        path = any_path(run, "run")
+        out = Path(f"{NAME}-{path}") if find_run(path).parent == SHIPPED else as_path(path)
         load = functools.partial(Editor.load, path, step=step)
         return _Subject(read_config(path), load, read_curves(path), find_run(path) / CLASSIFIER_DIR, out)
     if run is not None or model is None:
         raise UserError("give --run or --model: one of them")
     if step is not None:
         raise UserError(f"--step={step}: an exported model has one step; leave it out with --model")
-    written = open_model(local_path(model, "model"))
+    written = open_model(any_path(model, "model"))
     return _Subject(written.config, lambda: written, [], None, Path(f"{NAME}-{written.path.stem}"))
 
 
@@ -260,10 +261,10 @@ def _find_classifier(
     config: Config, own: Path | None, given: str | os.PathLike[str] | None
 ) -> AttributeClassifier | None:
     """The classifier given, the run's own, or the one for drawn faces; None unless it knows the run's attributes."""
-    places = [Path(place) for place in (given, own) if place][:1]
+    places = [as_path(one) for one in (given, own) if one][:1]
     if not given and config.data.kind == "faces":
         places.append(SHIPPED / "faces" / CLASSIFIER_DIR)
-    there = [place for place in places if place.is_dir()]
+    there = [folder for folder in places if folder.is_dir()]
     if not there:
         if given:
             raise UserError(f"--classifier={given}: no such directory; `elegant-tf train-classifier` writes one")

@@ -15,7 +15,7 @@ from elegant_tf.evaluation.edits import Edits, sample_edits
 from elegant_tf.evaluation.evaluate import evaluated_on
 from elegant_tf.evaluation.held_out import ReadableSource
 from elegant_tf.export.examples import CALIBRATION_IMAGES, Examples, drawn_examples, load_some
-from elegant_tf.paths import local_path
+from elegant_tf.paths import any_path
 from elegant_tf.rundir import read_config
 from elegant_tf.sources import open_source
 
@@ -45,7 +45,7 @@ def load_examples(
         UserError: there is no such run, or the data cannot be read.
     """
     places = {"data_dir": data_dir, "labels_file": labels_file}
-    paths = {flag: path if path is None else local_path(path, flag) for flag, path in places.items()}
+    paths = {flag: path if path is None else any_path(path, flag) for flag, path in places.items()}
     config, targets_dir = evaluated_on(read_config(run), data, **paths)
     config = config.replace(image_size=image_size or config.model.image_size)
     try:

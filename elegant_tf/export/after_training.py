@@ -13,6 +13,7 @@ from elegant_tf.export.written import METADATA_FILE
 from elegant_tf.files import check_writable
 from elegant_tf.marks import model_hash
 from elegant_tf.paths import check_loadable
+from elegant_tf.remote import as_path
 from elegant_tf.rundir import is_packed
 from elegant_tf.runs import checkpoint_steps
 from elegant_tf.training.best import BEST_DIR
@@ -25,11 +26,11 @@ def check_export(config: Config, run_dir: str | os.PathLike[str]) -> None:
         UserError: it cannot be written, TensorFlow could not load a model from it, or it has a version already that
             the training may export. An earlier export of the same weights is none.
     """
-    directory = Path(config.run.export_dir)
+    directory = as_path(config.run.export_dir)
     check_loadable(directory, "export_dir")
     check_writable(directory, "export_dir")
     run = _exported_run(config, run_dir)
-    for name in os.listdir(directory) if directory.exists() else []:
+    for name in [path.name for path in directory.iterdir()] if directory.exists() else []:
         if not (name.isascii() and name.isdigit() and _may_export(config, run_dir, int(name))):
             continue
         if not _holds(directory / name, run, int(name)):
@@ -49,16 +50,16 @@ def export_trained(config: Config, run_dir: str | os.PathLike[str]) -> Path:
         UserError: no generator was kept, or as `export_savedmodel` does.
     """
     run = _exported_run(config, run_dir)
-    if run != Path(run_dir) and not is_packed(run):
+    if run != as_path(run_dir) and not is_packed(run):
         raise UserError(f"{run}: no evaluation gave a number for --keep_best={config.run.keep_best} to judge by")
     _, step = model_hash(run)
-    target = Path(config.run.export_dir, str(step))
+    target = as_path(config.run.export_dir) / str(step)
     return target if _holds(target, run, step) else export_savedmodel(run, config.run.export_dir)
 
 
 def _exported_run(config: Config, run_dir: str | os.PathLike[str]) -> Path:
     """The run to export: the best generator, packed, or the run itself."""
-    return Path(run_dir, BEST_DIR) if config.run.keep_best != "none" else Path(run_dir)
+    return as_path(run_dir) / BEST_DIR if config.run.keep_best != "none" else as_path(run_dir)
 
 
 def _may_export(config: Config, run_dir: str | os.PathLike[str], step: int) -> bool:
@@ -66,7 +67,7 @@ def _may_export(config: Config, run_dir: str | os.PathLike[str], step: int) -> b
     options, done = config.run, max(checkpoint_steps(run_dir), default=0)
     if options.keep_best == "none":
         return step == max(done, options.steps)
-    best = Path(run_dir, BEST_DIR)
+    best = as_path(run_dir) / BEST_DIR
     is_due = max(done, 1) <= step <= options.steps and step % options.evaluate_every == 0
     return is_due or (is_packed(best) and step == model_hash(best)[1])
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from elegant_tf.errors import UserError
 from elegant_tf.files import reason
+from elegant_tf.remote import as_path
 
 METADATA_NAME = "elegant_tf"
 
@@ -31,7 +31,7 @@ def load_litert() -> Callable[..., Any]:
 
 def load_signature(path: str | os.PathLike[str], name: str, threads: int) -> SignatureRunner:
     """A signature of a file, on this many threads, as a function of its inputs by name."""
-    return load_litert()(model_content=Path(path).read_bytes(), num_threads=threads).get_signature_runner(name)
+    return load_litert()(model_content=as_path(path).read_bytes(), num_threads=threads).get_signature_runner(name)
 
 
 def parse_model(data: bytes) -> Any:
@@ -63,7 +63,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         UserError: the file cannot be read, is not a TFLite file, or another program wrote it.
     """
     try:
-        data = Path(path).read_bytes()
+        data = as_path(path).read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({reason(error)})") from error
     if data[4:8] != b"TFL3":

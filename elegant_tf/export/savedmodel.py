@@ -23,7 +23,8 @@ from elegant_tf.images import check_image_size
 from elegant_tf.marks import EDITED, model_hash
 from elegant_tf.model.elegant import Elegant
 from elegant_tf.model.latent import block_bounds
-from elegant_tf.paths import check_loadable, local_path
+from elegant_tf.paths import check_loadable, any_path
+from elegant_tf.remote import as_path
 from elegant_tf.rundir import config_groups, read_model
 from elegant_tf.runs import load_generator, make_generator
 
@@ -92,17 +93,17 @@ def export_savedmodel(
             tensorflow-serving-api is not installed.
     """
     options = options or ExportOptions()
-    run_dir, export_dir = local_path(run_dir, "run"), local_path(export_dir, "out")
+    run_dir, export_dir = any_path(run_dir, "run"), any_path(export_dir, "out")
     check_loadable(export_dir)
     model = read_model(run_dir)
     size = model.image_size if options.image_size is None else options.image_size
     check_image_size(size, 2**model.depth)
     generator, step = load_for_export(run_dir, step, options.precision)
-    target = Path(export_dir) / str(step if options.version is None else options.version)
-    if os.path.lexists(target):
+    target = as_path(export_dir) / str(step if options.version is None else options.version)
+    if target.exists() or target.is_symlink():
         raise UserError(f"--out={export_dir}: has version {target.name} already; choose another --version")
     described = {**describe(run_dir, size, step), "export": asdict(options)}
-    with atomic_directory(target) as aside:
+    with atomic_directory(target, last="saved_model.pb") as aside:
         _save(generator, options, size, described, aside)
     return target
 

@@ -26,7 +26,7 @@ from elegant_tf.export.savedmodel import describe, load_for_export
 from elegant_tf.files import atomic_directory, write_json, write_text
 from elegant_tf.images import check_image_size, to_float, to_uint8
 from elegant_tf.model.elegant import Elegant
-from elegant_tf.paths import check_new_directory, local_path
+from elegant_tf.paths import check_new_directory, any_path
 from elegant_tf.rundir import read_model
 
 KINDS = ("float32", "float16", "dynamic_int8", "int8")
@@ -102,7 +102,7 @@ def export_tflite(
         raise UserError(f"--kinds or --tflite={','.join(kinds)}: must be one or several of {', '.join(KINDS)}")
     if "int8" in kinds:
         check_quantizer()
-    run_dir, out = local_path(run_dir, "run"), local_path(out, "out")
+    run_dir, out = any_path(run_dir, "run"), any_path(out, "out")
     check_new_directory(out)
     model = read_model(run_dir)
     size = model.image_size if image_size is None else image_size

@@ -22,7 +22,7 @@ from elegant_tf.export.litert import read_metadata
 from elegant_tf.export.tflite import export_tflite
 from elegant_tf.files import atomic_directory, write_json
 from elegant_tf.images import write_image
-from elegant_tf.paths import check_new_directory, local_path
+from elegant_tf.paths import check_new_directory, local_path, any_path
 from elegant_tf.rundir import SHIPPED, read_model
 
 KINDS = ("float32", "float16")
@@ -61,7 +61,7 @@ def export_web(
         UserError: the kind is unknown, LiteRT is missing, there is no such run, the catalogue is not that of the run
             and the image size, or the folder exists. Nothing is written then.
     """
-    run_dir, out = local_path(run_dir, "run"), local_path(out, "out")
+    run_dir, out = any_path(run_dir, "run"), local_path(out, "out")
     check_new_directory(out)
     if kind not in KINDS:
         raise UserError(f"--kind={kind}: expected {' or '.join(KINDS)}")

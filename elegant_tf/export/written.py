@@ -16,6 +16,7 @@ from elegant_tf.errors import UserError
 from elegant_tf.export.litert import load_signature, read_metadata
 from elegant_tf.files import reason
 from elegant_tf.images import to_float, to_uint8
+from elegant_tf.remote import as_path
 
 METADATA_FILE = "metadata.json"
 _TOGETHER = 16  # images that a SavedModel edits at once
@@ -117,7 +118,7 @@ def open_model(path: str | os.PathLike[str], threads: int = 2) -> WrittenModel:
     Raises:
         UserError: there is none, it cannot be read, or another program wrote it.
     """
-    path = Path(path)
+    path = as_path(path)
     if not path.is_dir():
         return TFLiteModel(path, threads)
     if (path / "saved_model.pb").is_file():

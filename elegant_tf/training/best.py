@@ -17,6 +17,7 @@ from elegant_tf.config import LARGER_IS_BETTER, Config
 from elegant_tf.errors import UserError
 from elegant_tf.files import atomic_directory, atomic_file, remove_parts, sync, writing
 from elegant_tf.model.elegant import Elegant
+from elegant_tf.remote import as_path, is_remote
 from elegant_tf.rundir import PACKED_FILE, read_config, write_config
 from elegant_tf.runs import packed_arrays
 
@@ -49,7 +50,7 @@ class Best:
 
     def __init__(self, config: Config, run_dir: str | os.PathLike[str]) -> None:
         self._config, self._by = config, config.run.keep_best
-        self._folder = Path(run_dir) / BEST_DIR
+        self._folder = as_path(run_dir) / BEST_DIR
         self._remove_parts()
         self._kept = check_best(config, run_dir)
         if self._kept:
@@ -94,10 +95,10 @@ class Best:
         with contextlib.ExitStack() as stack:
             folder = self._folder
             if not (folder / PACKED_FILE).exists():
-                folder = stack.enter_context(atomic_directory(folder))
+                folder = stack.enter_context(atomic_directory(folder, last=PACKED_FILE))
             write_config(self._config, folder)
             with atomic_file(folder / PACKED_FILE) as aside:
-                with open(aside, "wb") as file:  # given a name, NumPy would add an ending
+                with aside.open("wb") as file:  # given a name, NumPy would add an ending
                     np.savez(file, **arrays)
                 sync(aside)
         for folder in (self._folder, self._folder.parent):
@@ -120,13 +121,13 @@ def check_best(config: Config, run_dir: str | os.PathLike[str]) -> Kept | None:
         UserError: what is there was not kept by this run, cannot be read or written, or was evaluated without the
             number to judge by.
     """
-    folder, by = Path(run_dir) / BEST_DIR, config.run.keep_best
-    if not os.path.lexists(folder) or (folder.is_dir() and not os.listdir(folder)):
+    folder, by = as_path(run_dir) / BEST_DIR, config.run.keep_best
+    if not (folder.exists() or folder.is_symlink()) or (folder.is_dir() and not any(folder.iterdir())):
         return None
     kept = read_best(run_dir)
     if differences := read_config(folder).differences(config):
         raise _refused(folder, f"is of a run of another configuration ({', '.join(differences)})")
-    if not os.access(folder, os.W_OK | os.X_OK):
+    if not is_remote(folder) and not os.access(folder, os.W_OK | os.X_OK):
         raise _refused(folder, "cannot be written: it belongs to someone else, or its disk is read-only")
     if by not in kept.numbers:
         raise _refused(folder, f"was judged by other numbers ({', '.join(kept.numbers)}) than --keep_best={by}")
@@ -139,9 +140,9 @@ def read_best(run_dir: str | os.PathLike[str]) -> Kept:
     Raises:
         UserError: nothing is, or it cannot be read.
     """
-    path = Path(run_dir) / BEST_DIR / PACKED_FILE
+    path = as_path(run_dir) / BEST_DIR / PACKED_FILE
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return Kept(int(arrays["step"]), json.loads(str(arrays[_NUMBERS])))
     except Exception as error:  # a damaged archive raises almost any error of zlib, zipfile or NumPy
         why = f"holds no generator that --keep_best kept, or it is damaged ({_first_line(error)})"
@@ -156,7 +157,7 @@ def describe_best(folder: str | os.PathLike[str], kept: Kept, by: str) -> str:
 def _check_whole(path: Path) -> None:
     """Reads a file of weights to its end, with its checksums."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             for name in arrays.files:
                 arrays[name]
     except Exception as error:

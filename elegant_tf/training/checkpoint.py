@@ -15,7 +15,7 @@ from elegant_tf.errors import UserError
 from elegant_tf.files import free_bytes, literal
 from elegant_tf.model.elegant import Elegant
 from elegant_tf.rundir import check_start
-from elegant_tf.runs import checkpoint_steps, load_generator, newest_checkpoint, opened
+from elegant_tf.runs import checkpoint_reader, checkpoint_steps, load_generator, newest_checkpoint, opened
 from elegant_tf.training.gradients import GradientStep
 from elegant_tf.training.update import Learner
 
@@ -93,7 +93,7 @@ class Checkpoints:
         if lacking := self._files.lacks(step):
             raise UserError(f"{self._files.folder}: has no {lacking}; all workers must see the same run directory")
         with opened(self._run_dir, step) as path:
-            reader = tf.train.load_checkpoint(path)
+            reader = checkpoint_reader(path)
             if _is_old(reader):
                 part = tf.train.Checkpoint(learner=tf.train.Checkpoint(**_networks(self._learner)))
                 part.restore(path).assert_existing_objects_matched().expect_partial()

@@ -7,12 +7,14 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 from elegant_tf.errors import UserError
-from elegant_tf.files import reason, writing
+from elegant_tf.files import Appended, reason
+from elegant_tf.remote import as_path
 from elegant_tf.training.progress import Clock, Hidden, Progress, Screen, open_screen
 
 LOG_FILE = "train.log"
@@ -36,7 +38,7 @@ class Reporter:
     def __init__(
         self, run_dir: str | os.PathLike[str] | None, on_screen: bool = True, clock: Clock = time.monotonic
     ) -> None:
-        self._path = None if run_dir is None else Path(run_dir) / LOG_FILE
+        self._path = None if run_dir is None else as_path(run_dir) / LOG_FILE
         self._on_screen = on_screen
         self._clock = clock
         self._screen: Screen = Hidden()
@@ -85,12 +87,11 @@ class Reporter:
 
 
 class _Log(logging.Handler):
-    """Appends warnings, and what else is written, to a file; each write is on its way to the disk when it returns."""
+    """Appends warnings, and what else is written, to a file; see `Appended` for when each is on the disk."""
 
     def __init__(self, path: Path, say_broken: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
-        with writing(path):
-            self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - closed by `close`
+        self._file = Appended(path)
         self._say_broken = say_broken
         self._is_broken = False
 
@@ -99,17 +100,23 @@ class _Log(logging.Handler):
 
     def write(self, text: str, level: str) -> None:
         """Writes a line with time and level. What cannot be written is dropped; the first time, that is said."""
-        line = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {level} {text}\n"
+        with self._telling():
+            self._file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {level} {text}\n")
+
+    def close(self) -> None:
+        with self._telling():
+            self._file.close()
+        super().close()
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Says an error of the file system, the first one."""
         try:
-            self._file.write(line.encode("utf-8", "backslashreplace"))
+            yield
         except OSError as error:
             if not self._is_broken:
                 self._is_broken = True
                 self._say_broken(reason(error))
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
 
 
 def _describe(error: BaseException) -> str:

@@ -15,8 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from elegant_tf.errors import UserError
-from elegant_tf.files import reason, write_text, writing
+from elegant_tf.files import Appended, reason, write_text, writing
 from elegant_tf.images import grid, write_image
+from elegant_tf.remote import as_path
 from elegant_tf.rundir import EVALUATIONS_FILE, SAMPLES_DIR, SUMMARIES_DIR
 from elegant_tf.training.progress import Pace
 from elegant_tf.training.reporter import Reporter
@@ -41,7 +42,7 @@ class Summary:
     def __init__(
         self, run_dir: str | os.PathLike[str], steps: int, start: int, reporter: Reporter, deadline: float = math.inf
     ) -> None:
-        self._run_dir = Path(run_dir)
+        self._run_dir = as_path(run_dir)
         self._events = self._run_dir / SUMMARIES_DIR
         self._began = self._last = time.monotonic()
         self._reporter = reporter
@@ -50,6 +51,7 @@ class Summary:
         self._seconds_before = float(rows[-1].get("seconds", 0.0)) if rows else 0.0
         self._evaluations = {row["step"]: row for row in self._drop_rows_after(EVALUATIONS_FILE, start)}
         self._is_first = True
+        self._metrics = Appended(self._run_dir / METRICS_FILE)
         with writing(self._events):
             self._writer = tf.summary.create_file_writer(str(self._events))
         reporter.progress(self._pace.at(start))
@@ -68,13 +70,16 @@ class Summary:
         self._reporter.progress(replace(self._pace.at(step), losses=losses, images_per_second=shown_rate))
         self._scalars(step, {**losses, "images_per_second": rate})
         seconds = round(self._seconds_before + now - self._began, 3)
-        self._append(METRICS_FILE, {"step": step, "seconds": seconds, "images_per_second": rate, **losses})
+        self._append(self._metrics, {"step": step, "seconds": seconds, "images_per_second": rate, **losses})
 
     def evaluation(self, step: int, numbers: Mapping[str, float]) -> None:
         """Reports what the trainer's evaluator measured at a step."""
         self._reporter.note(f"step {step}  " + "  ".join(f"{name} {value:.3f}" for name, value in numbers.items()))
         self._scalars(step, {f"evaluation/{name}": value for name, value in numbers.items()})
-        self._append(EVALUATIONS_FILE, {"step": step, **numbers})
+        file = Appended(self._run_dir / EVALUATIONS_FILE)
+        self._append(file, {"step": step, **numbers})
+        with writing(file.path):
+            file.close()
 
     def evaluated(self, step: int) -> dict[str, float] | None:
         """What was measured at a step before this training began; None if nothing was."""
@@ -91,8 +96,15 @@ class Summary:
             self._writer.flush()
         return path
 
+    def flush(self) -> None:
+        """Writes what a checkpoint that is saved now must not be without."""
+        with writing(self._metrics.path):
+            self._metrics.flush()
+
     def close(self) -> None:
-        """Flushes what TensorBoard reads."""
+        """Writes what waits, for TensorBoard, too."""
+        with writing(self._metrics.path):
+            self._metrics.close()
         with writing(self._events):
             self._writer.close()
 
@@ -101,9 +113,8 @@ class Summary:
             for name, value in values.items():
                 tf.summary.scalar(name, value)
 
-    def _append(self, name: str, row: Mapping[str, float]) -> None:
-        path = self._run_dir / name
-        with writing(path), open(path, "a", encoding="utf-8") as file:
+    def _append(self, file: Appended, row: Mapping[str, float]) -> None:
+        with writing(file.path):
             file.write(json.dumps(row) + "\n")
 
     def _drop_rows_after(self, name: str, step: int) -> list[dict[str, Any]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import tensorflow as tf
 
 from elegant_tf.files import writing
+from elegant_tf.remote import as_path
 
 
 class Trace:
@@ -23,7 +23,7 @@ class Trace:
 
     def __init__(self, steps: tuple[int, int] | None, folder: str | os.PathLike[str]) -> None:
         self._steps = steps
-        self._folder = Path(folder)
+        self._folder = as_path(folder)
         self._runs = False
 
     def at(self, step: int) -> None:

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import keras
@@ -26,7 +25,8 @@ from elegant_tf.files import remove_parts
 from elegant_tf.images import to_uint8
 from elegant_tf.losses.term import Term, halves
 from elegant_tf.model.elegant import Elegant
-from elegant_tf.paths import local_path
+from elegant_tf.paths import any_path
+from elegant_tf.remote import as_path, is_remote
 from elegant_tf.rundir import (
     CHECKPOINT_DIR,
     CONFIG_FILE,
@@ -94,7 +94,7 @@ class Trainer:
         strategy: tf.distribute.Strategy | None = None,
     ) -> None:
         self.config = config
-        self.run_dir = Path(local_path(run_dir, "run_dir"))
+        self.run_dir = as_path(any_path(run_dir, "run_dir"))
         check_run_dir(config, self.run_dir)
         self._strategy = strategy or make_strategy(config.run, config.data.batch_size)
         self._workers = Workers(self._strategy)
@@ -126,6 +126,7 @@ class Trainer:
         self._evaluator = evaluator
         self._best: Best | None = None
         self._reporter = Reporter(self.run_dir if self.is_chief else None, on_screen and self.is_chief)
+        self._check_alone: Callable[[], None] = lambda: None
         self._stop_signal: int | None = None
         self._interrupted = False
 
@@ -162,7 +163,7 @@ class Trainer:
         if not self.is_chief:
             yield
             return
-        with locked(self.run_dir):
+        with locked(self.run_dir) as self._check_alone:
             check_run_dir(self.config, self.run_dir)  # Another process may have trained there since the first check.
             self.check_room()
             yield
@@ -254,12 +255,12 @@ class Trainer:
                 pending.append((updates, means))
                 self._report(step, pending, summary)
             if self._due(step, self.config.run.checkpoint_every):
-                self._save(step)
+                self._save(step, summary)
                 saved = step
             if summary:
                 self._show(step, summary)
         if step > saved:
-            self._save(step)
+            self._save(step, summary)
         self._say_why_stopped(step)
 
     def _must_stop(self, deadline: float) -> bool:
@@ -332,12 +333,15 @@ class Trainer:
                 "start a new run from it (--start_from) with a lower --learning_rate, or with --precision=float32"
             )
 
-    def _save(self, step: int) -> None:
+    def _save(self, step: int, summary: Summary | None) -> None:
         """Saves, if this is the chief; all workers see whether the weights are finite."""
         variables = [*self.learner.generator.weights, *self.learner.discriminator.weights]
         if not all(np.isfinite(variable.numpy()).all() for variable in variables):
             self._check_finite({"a weight": math.nan}, step)
         if self.is_chief:
+            self._check_alone()
+            if summary:
+                summary.flush()
             path = self._checkpoints.save(step)
             self._reporter.note(f"saved {path}", routine=True)
 
@@ -396,8 +400,8 @@ def check_run_dir(config: Config, run_dir: str | os.PathLike[str]) -> None:
         UserError: it holds a run whose configuration differs, naming the fields; or a packed run; or checkpoints
             without a configuration; or it is no directory, or something in it cannot be written.
     """
-    run_dir = Path(run_dir)
-    if os.path.lexists(run_dir) and not os.path.isdir(run_dir):
+    run_dir = as_path(run_dir)
+    if run_dir.is_file() if is_remote(run_dir) else os.path.lexists(run_dir) and not os.path.isdir(run_dir):
         raise UserError(f"--run_dir={run_dir}: is a file; must be a directory to make or to go on in")
     try:
         os.fspath(run_dir).encode()

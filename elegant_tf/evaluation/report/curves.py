@@ -18,7 +18,7 @@ def read_curves(run: str | os.PathLike[str]) -> list[dict[str, float]]:
         UserError: it cannot be read, or a line other than the last is no row of numbers.
     """
     path = find_run(run) / EVALUATIONS_FILE
-    rows = read_json_lines(path) if os.path.lexists(path) else []
+    rows = read_json_lines(path) if path.exists() or path.is_symlink() else []
     for number, row in enumerate(rows, 1):
         if not (isinstance(row, dict) and "step" in row and all(type(value) in (int, float) for value in row.values())):
             raise UserError(f"{path}, line {number}: is not a row of numbers with their step: remove this line")
