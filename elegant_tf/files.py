@@ -113,9 +113,6 @@ class Appended:
 
     Attributes:
         path: the file.
-
-    Raises:
-        UserError: the file cannot be opened for appending.
     """
 
     PAUSE = 10.0
@@ -125,14 +122,13 @@ class Appended:
         self._waiting: list[bytes] = []
         self._written = time.monotonic()
         self._lock = threading.Lock()
-        with writing(self.path):
-            self._file = None if is_remote(path) else open(path, "ab", buffering=0)  # noqa: SIM115 - `close` does it
 
     def write(self, text: str) -> None:
         """Appends a text. Raises OSError if it cannot be written."""
         data = text.encode("utf-8", "backslashreplace")
-        if self._file:
-            self._file.write(data)
+        if not is_remote(self.path):
+            with open(self.path, "ab", buffering=0) as file:
+                file.write(data)
             return
         with self._lock:
             self._waiting.append(data)
@@ -150,8 +146,6 @@ class Appended:
 
     def close(self) -> None:
         """Ends the file. Raises OSError as `flush` does."""
-        if self._file:
-            self._file.close()
         self.flush()
 
 

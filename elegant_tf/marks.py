@@ -178,7 +178,7 @@ def read_mark(path: str | os.PathLike[str]) -> Mark | None:
 def packet_in(path: str | os.PathLike[str]) -> bytes | None:
     """The XMP packet of an image file; None if it has none. Raises BadImage as `read_mark` does."""
     try:
-        with as_path(path).open("rb") as file, Image.open(file, formats=READ_FORMATS) as image:
+        with Image.open(path, formats=READ_FORMATS) as image:
             packet = packet_of(image)
             if packet is None and image.format == "PNG" and image.width * image.height <= MAX_PIXELS:
                 image.load()  # the packet may stand behind the pixels

@@ -36,6 +36,8 @@ def any_path(path: str | os.PathLike[str], flag: str = "") -> str:
     """
     text = os.fspath(path)
     scheme = scheme_of(text)
+    if scheme == "file" and not text[len("file://") :].startswith("/"):
+        raise _refused(text, flag, "must be a path on this machine, as file:///PATH")
     if scheme == "file":
         return local_path(text[len("file://") :], flag)
     if not scheme:
@@ -44,7 +46,7 @@ def any_path(path: str | os.PathLike[str], flag: str = "") -> str:
         raise _refused(text, flag, _unknown(scheme))
     if _CONTROL.search(text) or _PATTERN.search(text):
         raise _refused(ascii(text), flag, "must be a path without control characters, *, ?, [ and backslashes")
-    bucket, *below = filter(None, text.partition("://")[2].split("/")) or [""]
+    bucket, *below = [part for part in text.partition("://")[2].split("/") if part] or [""]
     if not bucket or {".", ".."} & {bucket, *below}:
         raise _refused(text, flag, f"must be {scheme}://BUCKET/PATH, without . and ..")
     return f"{scheme}://{'/'.join([bucket, *below])}"

@@ -196,6 +196,8 @@ class _Object(io.RawIOBase):
 
     def __init__(self, path: RemotePath, kind: str) -> None:
         self._path, self._kind = path, kind
+        if kind == "w" and scheme_of(path) == "ram":  # which appends to what is there
+            path.unlink(missing_ok=True)
         self._file = _gfile().GFile(str(path), f"{kind}b")
         with _os_errors(path):  # TensorFlow opens a file when it is first used
             self._file.size() if kind == "r" else self._file.write(b"")

@@ -29,7 +29,7 @@ from typing import NamedTuple
 from absl import logging
 
 from elegant_tf.errors import UserError
-from elegant_tf.files import reason, writing
+from elegant_tf.files import reason, write_text, writing
 from elegant_tf.remote import as_path, is_remote
 
 
@@ -136,8 +136,7 @@ class _StoredLock:
 
     def __enter__(self) -> _StoredLock:
         _check_free_object(self._path, self._work)
-        with writing(self._path):
-            self._write()
+        self._write()
         time.sleep(SETTLE)
         self.check()
         self._heart.start()
@@ -158,7 +157,7 @@ class _StoredLock:
     def _write(self) -> None:
         self._beats += 1
         # All of one length, as TensorFlow may remember the size of an object for some seconds.
-        self._path.write_text(json.dumps({**self._fields, "beat": f"{self._beats:012d}"}) + "\n")
+        write_text(self._path, json.dumps({**self._fields, "beat": f"{self._beats:012d}"}) + "\n")
 
     def _is_mine(self) -> bool:
         """Whether the lock is this process's, or cannot be read."""
@@ -170,7 +169,7 @@ class _StoredLock:
             if not self._is_mine():
                 logging.error("%s: another process has taken the lock over", self._path)
                 return
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(UserError):  # the next one may succeed
                 self._write()
 
 

@@ -12,7 +12,7 @@ from elegant_tf.data.records import RecordsSource, open_records
 from elegant_tf.data.source import Source
 from elegant_tf.data.table_folder import open_table_folder
 from elegant_tf.errors import UserError
-from elegant_tf.paths import find_beside, any_path
+from elegant_tf.paths import any_path, find_beside
 from elegant_tf.synthetic.source import FacesSource
 
 # The kinds of data on disk, as --data names them, and what --data_dir is for each.

@@ -19,7 +19,7 @@ from elegant_tf.rundir import PACKED_FILE, write_config
 from elegant_tf.sources import open_collection
 
 NUMBERS = ["0", "-1", str(2**31), str(2**32), str(2**63), "nan", "inf"]
-PATHS = ["", ".", "/", "a file", "a folder", "a\nb", "gs://bucket/x", "~nobody-of-this-name/x"]
+PATHS = ["", ".", "/", "a file", "a folder", "a\nb", "s3://bucket/x", "ram://bucket/x", "~nobody-of-this-name/x"]
 
 ENDPOINT = "--server localhost:1 --model x --protocol rest --retries 0 --timeout 1"
 IMAGES = "--run untrained --input image.png --exemplar image.png --attributes Bangs --out new.png"
@@ -142,7 +142,7 @@ MUST_BE_REFUSED = [
     ("matrix", "--rows", "2000000", "new.png: 2000000 x 5 images of 32 pixels make 172 x 68000002 pixels"),
     ("export", "--out", "a[b]", r"--out=a\[b\]: TensorFlow loads no SavedModel from a path with \["),
     ("train", "--run_dir", "", "--run_dir=: must be a path; it is empty"),
-    ("train", "--data_dir", "gs://b", "--data_dir=gs://b: must be a path on this machine"),
+    ("train", "--data_dir", "s3://b", "--data_dir=s3://b: nothing here can open s3:// paths"),
     ("train", "--data_dir", "", "--data_dir=: must be the directory of images"),
     ("train", "--start_from", "~nobody-of-this-name", "--start_from=~nobody-of-this-name: there is no user"),
     ("train", "--seed", str(2**32), f"--seed={2**32}: must be {2**32 - 1} or less"),
@@ -209,7 +209,7 @@ def test_the_python_interface_takes_the_same_paths(place, monkeypatch):
         elegant_tf.Editor.load("~/untrained")
     with pytest.raises(UserError, match=f"--run_dir={place}/packed: is a packed run"):
         elegant_tf.Trainer(Config(), Path("~/packed"))
-    for options in ({"run": "gs://b"}, {"run": "untrained", "out": ""}, {"run": "untrained", "data_dir": "s3://b/x"}):
+    for options in ({"run": "s3://b"}, {"run": "untrained", "out": ""}, {"run": "untrained", "data_dir": "s3://b/x"}):
         with pytest.raises(UserError, match="must be a path"):
             elegant_tf.evaluate(**options)
     assert Config.of(data="celeba", data_dir="~/x", start_from="").data.data_dir == f"{place}/x"

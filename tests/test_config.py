@@ -128,7 +128,7 @@ def test_save_and_load(tmp_path_factory, config):
         ("batch_size", 65_537),
         ("faces_count", 1_000_001),
         ("cycle_weight", 1e31),
-        ("data_dir", "gs://bucket/x"),
+        ("data_dir", "s3://bucket/x"),
         ("start_from", "~nobody-of-this-name"),
     ],
 )

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from elegant_tf import paths
 from elegant_tf.errors import UserError
-from elegant_tf.paths import check_loadable, check_new_directory, find_beside, local_path
+from elegant_tf.paths import any_path, check_loadable, check_new_directory, find_beside, local_path
 
 
 @pytest.mark.parametrize(
@@ -43,8 +44,11 @@ def test_a_path_as_the_user_means_it(given, meant, monkeypatch, tmp_path):
         (" ", "must be a path; it is empty"),
         ("a\0b", "null bytes"),
         ("a\nb", "line breaks"),
-        ("gs://bucket/x", "mount the remote directory, or copy it here"),
-        ("s3://bucket/x", "mount the remote directory, or copy it here"),
+        ("gs://bucket/x", "must be a path on this machine, not on gs://: copy the files here"),
+        (
+            "s3://bucket/x",
+            "nothing here can open s3:// paths, only gs://, ram://: mount the remote directory, or copy it here",
+        ),
         ("hdfs://x", "mount the remote directory, or copy it here"),
         ("http://x/y", "mount the remote directory, or copy it here"),
         ("host:/x", "mount the remote directory, or copy it here"),
@@ -61,6 +65,51 @@ def test_what_is_no_path_here_is_refused_naming_the_flag(given, reason):
     with pytest.raises(UserError) as error:
         local_path(given)
     assert reason in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("gs://bucket/x", "gs://bucket/x"),
+        ("GS://bucket//x/", "gs://bucket/x"),
+        ("ram://bucket", "ram://bucket"),
+        ("file:///faces/", "/faces"),
+        ("faces/", "faces"),
+        ("~", "{home}"),
+    ],
+)
+def test_a_path_here_or_on_an_object_store(given, meant, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert any_path(given, "out") == meant.format(home=tmp_path)
+    assert any_path(any_path(given)) == any_path(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("s3://bucket/x", "nothing here can open s3:// paths, only gs://, ram://"),
+        ("hdfs://x", "nothing here can open hdfs:// paths"),
+        ("gs://", "must be gs://BUCKET/PATH"),
+        ("gs://bucket/../x", "must be gs://BUCKET/PATH, without . and .."),
+        ("gs://bucket/*", "without control characters, *"),
+        ("gs://bucket/a\nb", "without control characters"),
+        (Path("gs://bucket/x"), "must be a path on this machine"),
+        ("host:/x", "must be a path on this machine"),
+        ("file://host/x", ""),
+        ("", "must be a path; it is empty"),
+    ],
+)
+def test_what_no_store_holds_is_refused_naming_the_flag(given, reason):
+    with pytest.raises(UserError) as error:
+        any_path(given, "data_dir")
+    assert str(error.value).startswith("--data_dir=")
+    assert reason in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_what_another_package_opens_is_taken(monkeypatch):
+    monkeypatch.setattr(paths, "known_schemes", lambda: ("gs", "s3"))
+    assert any_path("s3://bucket/x") == "s3://bucket/x"
 
 
 @pytest.mark.parametrize("on_disk", ["NFC", "NFD"])

@@ -10,7 +10,7 @@ from typing import Any
 from elegant_tf.bounds import LARGEST_SEED, Bounds
 from elegant_tf.data.listing import HIDDEN_FOLDERS
 from elegant_tf.errors import UserError
-from elegant_tf.paths import local_path, any_path
+from elegant_tf.paths import any_path, local_path
 
 RUN_FLAGS = ("--run", "--run_dir")
 

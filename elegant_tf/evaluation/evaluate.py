@@ -36,7 +36,7 @@ from elegant_tf.evaluation.report.sheet import draw_sheet
 from elegant_tf.evaluation.report.tables import Table
 from elegant_tf.export.written import open_model
 from elegant_tf.files import check_writable
-from elegant_tf.paths import local_path, any_path
+from elegant_tf.paths import any_path, local_path
 from elegant_tf.remote import as_path
 from elegant_tf.rundir import SHIPPED, find_run, read_config
 from elegant_tf.sources import open_source

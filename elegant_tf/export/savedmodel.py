@@ -23,7 +23,7 @@ from elegant_tf.images import check_image_size
 from elegant_tf.marks import EDITED, model_hash
 from elegant_tf.model.elegant import Elegant
 from elegant_tf.model.latent import block_bounds
-from elegant_tf.paths import check_loadable, any_path
+from elegant_tf.paths import any_path, check_loadable
 from elegant_tf.remote import as_path
 from elegant_tf.rundir import config_groups, read_model
 from elegant_tf.runs import load_generator, make_generator

@@ -26,7 +26,7 @@ from elegant_tf.export.savedmodel import describe, load_for_export
 from elegant_tf.files import atomic_directory, write_json, write_text
 from elegant_tf.images import check_image_size, to_float, to_uint8
 from elegant_tf.model.elegant import Elegant
-from elegant_tf.paths import check_new_directory, any_path
+from elegant_tf.paths import any_path, check_new_directory
 from elegant_tf.rundir import read_model
 
 KINDS = ("float32", "float16", "dynamic_int8", "int8")

@@ -24,7 +24,7 @@ from elegant_tf.export.torch_files import (
 from elegant_tf.export.torch_layout import TorchParameter, torch_parameters
 from elegant_tf.files import atomic_directory
 from elegant_tf.model.elegant import Elegant, MultiScaleDiscriminator
-from elegant_tf.paths import check_new_directory, local_path, any_path
+from elegant_tf.paths import any_path, check_new_directory, local_path
 from elegant_tf.rundir import is_packed, read_config, write_config
 from elegant_tf.runs import load_discriminator, load_generator
 from elegant_tf.training.build import make_learner

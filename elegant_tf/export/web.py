@@ -22,7 +22,7 @@ from elegant_tf.export.litert import read_metadata
 from elegant_tf.export.tflite import export_tflite
 from elegant_tf.files import atomic_directory, write_json
 from elegant_tf.images import write_image
-from elegant_tf.paths import check_new_directory, local_path, any_path
+from elegant_tf.paths import any_path, check_new_directory, local_path
 from elegant_tf.rundir import SHIPPED, read_model
 
 KINDS = ("float32", "float16")

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from elegant_tf.errors import UserError
-from elegant_tf.files import Appended, reason
+from elegant_tf.files import Appended, reason, writing
 from elegant_tf.remote import as_path
 from elegant_tf.training.progress import Clock, Hidden, Progress, Screen, open_screen
 
@@ -92,6 +92,8 @@ class _Log(logging.Handler):
     def __init__(self, path: Path, say_broken: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
         self._file = Appended(path)
+        with writing(path):
+            self._file.write("")
         self._say_broken = say_broken
         self._is_broken = False
 

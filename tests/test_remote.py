@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import time
 from pathlib import Path
 
-import commands
 import gcs
 import numpy as np
 import pytest
@@ -18,6 +15,7 @@ import tiny
 
 from elegant_tf import files, runlock
 from elegant_tf.cli import main
+from elegant_tf.errors import UserError
 from elegant_tf.remote import as_path
 from elegant_tf.runs import checkpoint_reader
 from elegant_tf.synthetic import write_celeba
@@ -104,3 +102,96 @@ def test_a_run_is_resumed_to_the_bit(bucket, tmp_path, celeba, capsys):
     assert rows == list(range(1, 10))
     assert "all 9 steps are done" in (run_dir / "train.log").read_text()
     assert tf.train.latest_checkpoint(str(run_dir / "checkpoints")) == str(run_dir / "checkpoints" / "step-9")
+
+
+def test_a_second_trainer_is_refused_and_a_lock_without_life_is_taken_over(bucket, monkeypatch, capsys):
+    run_dir = bucket / "run"
+    monkeypatch.setattr(runlock, "BEAT", 0.1)
+    with runlock.locked(run_dir) as check:
+        check()
+        assert train(run_dir, "--dry_run") == 2
+        assert f"--run_dir={run_dir}: process {os.getpid()} on" in capsys.readouterr().err
+        held = json.loads((run_dir / "train.lock").read_text())
+    assert not (run_dir / "train.lock").exists()
+    (run_dir / "train.lock").write_text(json.dumps(held))
+    monkeypatch.setattr(runlock, "PATIENCE", 0.3)
+    with runlock.locked(run_dir) as check:
+        (run_dir / "train.lock").write_text(json.dumps({**held, "host": "elsewhere"}))
+        with pytest.raises(UserError, match="on elsewhere has been training there since"):
+            check()
+    assert (run_dir / "train.lock").exists()
+
+
+def test_of_two_that_take_a_lock_at_once_the_last_one_has_it(bucket, monkeypatch):
+    path = bucket / "train.lock"
+    other = json.dumps({"host": "elsewhere", "pid": 7, "started": "now", "key": "other"})
+    monkeypatch.setattr(runlock.time, "sleep", lambda _: path.write_text(other))
+    with pytest.raises(UserError, match="process 7 on elsewhere has been training there"), runlock.locked(bucket):
+        pass
+    assert path.read_text() == other
+
+
+def test_a_write_that_fails_leaves_nothing(bucket, monkeypatch):
+    (bucket / "file").write_text("before")
+    with pytest.raises(UserError, match="file: cannot be written: full"):
+        write_half(bucket / "file")
+    with monkeypatch.context() as patched, pytest.raises(UserError, match="new: cannot be written: full"):
+        write_two(bucket / "new", patched)
+    assert names_in(bucket) == ["file"]
+    assert (bucket / "file").read_text() == "before"
+
+
+def write_half(target):
+    with files.atomic_file(target) as aside:
+        aside.write_text("half")
+        raise OSError(28, "full")
+
+
+def write_two(target, patched):
+    """A directory of two files, of which the second cannot be stored."""
+    with files.atomic_directory(target, "b") as aside:
+        for name in "ab":
+            (aside / name).write_text(name)
+        patched.setattr(files.shutil, "copyfileobj", fail_at(2))
+
+
+def fail_at(call):
+    """`shutil.copyfileobj`, which fails at one of its calls."""
+    calls = iter(range(1, 10))
+    copy = shutil.copyfileobj
+
+    def copyfileobj(*arguments):
+        if next(calls) == call:
+            raise OSError(28, "full")
+        copy(*arguments)
+
+    return copyfileobj
+
+
+def test_a_directory_ends_with_the_file_that_makes_it_whole(bucket, monkeypatch):
+    order = []
+    copy = shutil.copyfileobj
+    monkeypatch.setattr(
+        files.shutil, "copyfileobj", lambda source, *rest: (order.append(Path(source.name).name), copy(source, *rest))
+    )
+    with files.atomic_directory(bucket / "new", "saved_model.pb") as aside:
+        (aside / "variables").mkdir()
+        for name in ("saved_model.pb", "fingerprint.pb", "variables/variables.index"):
+            (aside / name).write_text(name)
+    assert order == ["fingerprint.pb", "variables.index", "saved_model.pb"]
+    assert names_in(bucket / "new") == ["fingerprint.pb", "saved_model.pb", "variables/variables.index"]
+    with pytest.raises(UserError, match="new: cannot be written: File exists"), files.atomic_directory(bucket / "new"):
+        pass
+
+
+def test_what_is_appended_is_there_in_the_end(bucket, monkeypatch):
+    file = files.Appended(bucket / "log")
+    file.write("one\n")
+    file.flush()
+    file.write("two\n")
+    assert (bucket / "log").read_text() == "one\n"
+    file.close()
+    assert (bucket / "log").read_text() == "one\ntwo\n"
+    monkeypatch.setattr(files.Appended, "PAUSE", 0.0)
+    files.Appended(bucket / "log").write("three\n")
+    assert (bucket / "log").read_text() == "one\ntwo\nthree\n"
