@@ -15,9 +15,15 @@ import tiny
 
 from elegant_tf import files, runlock
 from elegant_tf.cli import main
+from elegant_tf.config import DataConfig
+from elegant_tf.data.attributes import read_attributes
+from elegant_tf.data.tfrecords import find_records
 from elegant_tf.errors import UserError
+from elegant_tf.evaluation.monitor import Monitor
+from elegant_tf.export.written import open_model
 from elegant_tf.remote import as_path
 from elegant_tf.runs import checkpoint_reader
+from elegant_tf.sources import open_source
 from elegant_tf.synthetic import write_celeba
 
 
@@ -85,6 +91,7 @@ def copied(folder, target):
     return target
 
 
+@pytest.mark.slow
 def test_a_run_is_resumed_to_the_bit(bucket, tmp_path, celeba, capsys):
     options = {"data": "celeba", "data_dir": celeba, "sample_every": 3, "checkpoint_every": 3, "checkpoints_kept": 2}
     assert train(tmp_path / "run", steps=9, **options) == 0
@@ -195,3 +202,105 @@ def test_what_is_appended_is_there_in_the_end(bucket, monkeypatch):
     monkeypatch.setattr(files.Appended, "PAUSE", 0.0)
     files.Appended(bucket / "log").write("three\n")
     assert (bucket / "log").read_text() == "one\ntwo\nthree\n"
+
+
+@pytest.fixture(scope="module")
+def folder(celeba, tmp_path_factory):
+    """The images of `celeba` with a table."""
+    root = tmp_path_factory.mktemp("folder")
+    table = read_attributes(celeba / "list_attr_celeba.txt").select(tiny.ATTRIBUTES)
+    rows = zip(table.files, table.labels.tolist(), strict=True)
+    lines = [",".join(map(str, (f"images/{file}", *row))) for file, row in rows]
+    (root / "labels.csv").write_text("\n".join([",".join(["file", *tiny.ATTRIBUTES]), *lines]) + "\n")
+    shutil.copytree(celeba / "img_align_celeba", root / "images")
+    return root
+
+
+@pytest.fixture(scope="module")
+def records(celeba, tmp_path_factory):
+    root = tmp_path_factory.mktemp("records") / "records"
+    arguments = f"prepare --data celeba --data_dir {celeba} --out {root} --alignment crop --image_size 32"
+    assert main.main([*arguments.split(), "--shard_images", "24"]) == 0
+    return root
+
+
+@pytest.mark.parametrize("kind", ["celeba", "folder", "records"])
+def test_data_are_the_same_on_a_store(kind, bucket, request):
+    here = request.getfixturevalue(kind)
+    there = copied(here, bucket / kind)
+    sources = [
+        open_source(DataConfig(kind=kind, data_dir=str(root)), tiny.ATTRIBUTES, 32, "train") for root in (here, there)
+    ]
+    assert np.array_equal(*(source.labels for source in sources))
+    for index in (0, 7, 3):
+        assert np.array_equal(*(source.load(index) for source in sources))
+    if kind == "records":
+        assert sources[0].encoded(5) == sources[1].encoded(5)
+        shard = next(there.glob("*.tfrecord"))
+        assert np.array_equal(find_records(shard), find_records(here / shard.name))
+
+
+def test_what_is_not_on_a_store_is_told(bucket, capsys):
+    for kind, said in (("records", "has no manifest.json"), ("folder", "no such directory"), ("celeba", "no such dir")):
+        assert train(bucket / "run", "--dry_run", data=kind, data_dir=bucket / "nothing") == 2
+        assert f"--data_dir={bucket}/nothing: {said}" in capsys.readouterr().err
+    assert main.main(["pack", "--run", str(bucket / "nothing"), "--out", str(bucket / "out")]) == 2
+    assert f"{bucket}/nothing is not a run directory" in capsys.readouterr().err
+
+
+def test_records_are_prepared_on_a_store(bucket, celeba, records):
+    out = bucket / "records"
+    command = f"prepare --data celeba --data_dir {celeba} --out {out} --alignment crop --image_size 32".split()
+    assert main.main([*command, "--shard_images", "24"]) == 0
+    (out / "manifest.json").unlink()
+    assert main.main([*command, "--shard_images", "24"]) == 0
+    assert names_in(out) == names_in(records)
+    for shard in records.glob("*.tfrecord"):
+        assert (out / shard.name).read_bytes() == shard.read_bytes()
+
+
+@pytest.mark.slow
+def test_a_trained_run_is_kept_exported_read_and_edited_with(celeba, capsys, monkeypatch):
+    root = as_path("ram://whole")
+    monkeypatch.setattr(Monitor, "__call__", lambda *_: {"reconstruction_psnr": 20.0})
+    options = {"data": "celeba", "data_dir": celeba, "evaluate_every": 2, "keep_best": "reconstruction_psnr"}
+    assert train(root / "run", steps=4, export_dir=root / "models", **options) == 0
+    assert f"exported:  {root}/models/2" in capsys.readouterr().out
+    assert names_in(root / "run" / "best") == ["config.json", "generator.npz"]
+    assert train(root / "run", steps=4, export_dir=root / "models", **options) == 0  # finds all done
+    image = str(next((celeba / "img_align_celeba").iterdir()))
+    edits = ["--input", image, "--exemplar", image, "--attributes", "Smiling", "--out", "out.png"]
+    for run in ("run", "run/best"):
+        assert main.main(["swap", "--run", str(root / run), *edits, "--overwrite"]) == 0
+    assert main.main(["pack", "--run", str(root / "run"), "--out", str(root / "packed")]) == 0
+    assert main.main(["export", "--run", str(root / "packed"), "--out", str(root / "other")]) == 0
+    assert names_in(root / "other") == [f"4/{name}" for name in names_in(root / "other" / "4")]
+    assert open_model(root / "models").step == 2
+    black = np.zeros((1, 32, 32, 3), np.uint8)
+    assert open_model(root / "other").edit(black, black[:, None], np.ones((1, 1, 2))).shape == black.shape
+    assert main.main(["export", "--run", str(root / "packed"), "--out", str(root / "other")]) == 2
+    assert f"--out={root}/other: has version 4 already" in capsys.readouterr().err
+    data = copied(celeba, root / "celeba")
+    measure = ["evaluate", "--run", str(root / "run"), "--data", "celeba", "--data_dir", str(data), "--count", "1"]
+    for more, out in (([], root / "run"), (["--out", str(root / "report")], root / "report")):
+        assert main.main([*measure, *more]) == 0
+        assert {f"scorecard.{kind}" for kind in ("json", "md", "html", "png")} <= set(names_in(out))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "swap --run faces --input ram://x/a.png --exemplar b.png --attributes Bangs --out c.png",
+        "faces --out ram://x/faces",
+        "align --input a.png --out ram://x/faces",
+        "import-torch --pth_dir ram://x --step 1 --attributes Bangs --image_size 64 --run new",
+        "demo --run faces --out ram://x/page",
+        "compare --old ram://x/a --new faces",
+        "inspect ram://x/a.png",
+    ],
+)
+def test_what_must_be_local_is_refused_by_flag_and_scheme(line, capsys):
+    assert main.main(line.split()) == 2
+    said = capsys.readouterr().err
+    assert "ram://x" in said
+    assert "must be a path on this machine, not on ram://: copy the files here" in said
