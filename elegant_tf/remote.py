@@ -157,6 +157,8 @@ class RemotePath(PosixPath):
         """A file to read (`r`), write (`w`) or append to (`a`), which rewrites the object on most stores."""
         kind = mode.replace("b", "").replace("t", "")
         stored = _Object(self, kind)
+        if not buffering:
+            return stored
         binary = io.BufferedReader(stored, _BLOCK) if kind == "r" else io.BufferedWriter(stored, _BLOCK)
         return binary if "b" in mode else io.TextIOWrapper(binary, encoding, errors, newline)
 

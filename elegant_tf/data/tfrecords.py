@@ -91,7 +91,7 @@ class ByteReader:
     def read(self, file: int, offset: int, length: int) -> bytes:
         """`length` bytes of file number `file`, or fewer at its end. Raises OSError if it cannot be read."""
         if is_remote(self._paths[file]):
-            with as_path(self._paths[file]).open("rb") as stored:
+            with as_path(self._paths[file]).open("rb", buffering=0) as stored:
                 stored.seek(offset)
                 return stored.read(length)
         if file < len(self._descriptors):
