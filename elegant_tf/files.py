@@ -128,7 +128,8 @@ class Appended:
         data = text.encode("utf-8", "backslashreplace")
         if not is_remote(self.path):
             with open(self.path, "ab", buffering=0) as file:
-                file.write(data)
+                if data:  # a full disk refuses nothing, too
+                    file.write(data)
             return
         with self._lock:
             self._waiting.append(data)

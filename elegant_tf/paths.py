@@ -70,10 +70,9 @@ def local_path(path: str | os.PathLike[str], flag: str = "") -> str:
         raise _refused(text, flag, "must be a path; it is empty")
     if _CONTROL.search(text):
         raise _refused(ascii(text), flag, "must be a path without line breaks, null bytes and other control characters")
-    if is_remote(text) and scheme_of(text) not in known_schemes():
-        raise _refused(text, flag, _unknown(scheme_of(text)))
     if is_remote(text):
-        raise _refused(text, flag, f"must be a path on this machine, not on {scheme_of(text)}://: copy the files here")
+        where = f"on this machine, not on {scheme_of(text)}://"
+        raise _refused(text, flag, f"must be a path {where}: mount the remote directory, or copy it here")
     if _REMOTE.match(text):
         raise _refused(text, flag, "must be a path on this machine: mount the remote directory, or copy it here")
     local = os.path.expanduser(text)
@@ -114,8 +113,9 @@ def check_loadable(path: str | os.PathLike[str], flag: str = "out") -> None:
 
 
 def _unknown(scheme: str) -> str:
-    known = ", ".join(f"{one}://" for one in known_schemes())
-    return f"nothing here can open {scheme}:// paths, only {known}: mount the remote directory, or copy it here"
+    known = " or ".join(f"{one}://" for one in known_schemes())
+    where = f"on this machine, {known}; nothing here opens {scheme}://"
+    return f"must be a path {where}: mount the remote directory, or copy it here"
 
 
 def _existing_form(path: str) -> str:

@@ -142,7 +142,12 @@ MUST_BE_REFUSED = [
     ("matrix", "--rows", "2000000", "new.png: 2000000 x 5 images of 32 pixels make 172 x 68000002 pixels"),
     ("export", "--out", "a[b]", r"--out=a\[b\]: TensorFlow loads no SavedModel from a path with \["),
     ("train", "--run_dir", "", "--run_dir=: must be a path; it is empty"),
-    ("train", "--data_dir", "s3://b", "--data_dir=s3://b: nothing here can open s3:// paths"),
+    (
+        "train",
+        "--data_dir",
+        "s3://b",
+        "--data_dir=s3://b: must be a path on this machine, gs:// or ram://; nothing here opens s3://",
+    ),
     ("train", "--data_dir", "", "--data_dir=: must be the directory of images"),
     ("train", "--start_from", "~nobody-of-this-name", "--start_from=~nobody-of-this-name: there is no user"),
     ("train", "--seed", str(2**32), f"--seed={2**32}: must be {2**32 - 1} or less"),

@@ -44,10 +44,10 @@ def test_a_path_as_the_user_means_it(given, meant, monkeypatch, tmp_path):
         (" ", "must be a path; it is empty"),
         ("a\0b", "null bytes"),
         ("a\nb", "line breaks"),
-        ("gs://bucket/x", "must be a path on this machine, not on gs://: copy the files here"),
+        ("gs://bucket/x", "must be a path on this machine, not on gs://: mount the remote directory, or copy it here"),
         (
             "s3://bucket/x",
-            "nothing here can open s3:// paths, only gs://, ram://: mount the remote directory, or copy it here",
+            "must be a path on this machine, not on s3://: mount the remote directory, or copy it here",
         ),
         ("hdfs://x", "mount the remote directory, or copy it here"),
         ("http://x/y", "mount the remote directory, or copy it here"),
@@ -87,8 +87,8 @@ def test_a_path_here_or_on_an_object_store(given, meant, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ("s3://bucket/x", "nothing here can open s3:// paths, only gs://, ram://"),
-        ("hdfs://x", "nothing here can open hdfs:// paths"),
+        ("s3://bucket/x", "must be a path on this machine, gs:// or ram://; nothing here opens s3://: mount"),
+        ("hdfs://x", "nothing here opens hdfs://"),
         ("gs://", "must be gs://BUCKET/PATH"),
         ("gs://bucket/../x", "must be gs://BUCKET/PATH, without . and .."),
         ("gs://bucket/*", "without control characters, *"),

@@ -303,4 +303,4 @@ def test_what_must_be_local_is_refused_by_flag_and_scheme(line, capsys):
     assert main.main(line.split()) == 2
     said = capsys.readouterr().err
     assert "ram://x" in said
-    assert "must be a path on this machine, not on ram://: copy the files here" in said
+    assert "must be a path on this machine, not on ram://: mount the remote directory" in said
