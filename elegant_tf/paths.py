@@ -13,13 +13,10 @@ from elegant_tf.remote import absolute, as_path, is_remote, known_schemes, schem
 # gs://bucket/x, or host:/x; pathlib makes gs:/bucket/x of the first. One letter is a drive.
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
-# TensorFlow looks for objects by patterns.
-_PATTERN = re.compile(r"[*?\[\\]")
-
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
-# What TensorFlow takes for a pattern when it looks for the files of a SavedModel, and what it cannot encode: bytes that
-# are not UTF-8.
+# What TensorFlow takes for a pattern when it looks for objects, or for the files of a SavedModel, and what it cannot
+# encode: bytes that are not UTF-8.
 _NOT_LOADABLE = re.compile(r"[*?\[\\\udc80-\udcff]")
 
 
@@ -44,8 +41,10 @@ def any_path(path: str | os.PathLike[str], flag: str = "") -> str:
         return local_path(path, flag)
     if scheme not in known_schemes():
         raise _refused(text, flag, _unknown(scheme))
-    if _CONTROL.search(text) or _PATTERN.search(text):
-        raise _refused(ascii(text), flag, "must be a path without control characters, *, ?, [ and backslashes")
+    if _CONTROL.search(text) or _NOT_LOADABLE.search(text):
+        raise _refused(
+            ascii(text), flag, "must be a path without control characters, *, ?, [ and backslashes, in UTF-8"
+        )
     bucket, *below = [part for part in text.partition("://")[2].split("/") if part] or [""]
     if not bucket or {".", ".."} & {bucket, *below}:
         raise _refused(text, flag, f"must be {scheme}://BUCKET/PATH, without . and ..")

@@ -93,6 +93,7 @@ def test_a_path_here_or_on_an_object_store(given, meant, monkeypatch, tmp_path):
         ("gs://bucket/../x", "must be gs://BUCKET/PATH, without . and .."),
         ("gs://bucket/*", "without control characters, *"),
         ("gs://bucket/a\nb", "without control characters"),
+        ("gs://bucket/caf\udce9", "in UTF-8"),
         (Path("gs://bucket/x"), "must be a path on this machine"),
         ("host:/x", "must be a path on this machine"),
         ("file://host/x", ""),

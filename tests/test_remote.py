@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import commands
 import gcs
 import numpy as np
 import pytest
@@ -304,3 +308,28 @@ def test_what_must_be_local_is_refused_by_flag_and_scheme(line, capsys):
     said = capsys.readouterr().err
     assert "ram://x" in said
     assert "must be a path on this machine, not on ram://: mount the remote directory" in said
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_like_an_undisturbed_one(tmp_path, celeba, monkeypatch):
+    pytest.importorskip("trustme")
+    fields = {"steps": 300, "data": "celeba", "data_dir": celeba, "checkpoint_every": 20, "strategy": "one_device"}
+    with gcs.serving(tmp_path) as store:
+        run_dir = as_path(f"gs://{gcs.BUCKET}/runs/a")
+        here, there = ([sys.executable, "train.py", f"--run_dir={run}", "--deterministic", *tiny.flags(**fields)]
+                       for run in (tmp_path / "run", run_dir))  # fmt: skip
+        environment = {**os.environ, **store.environment, "PYTHONPATH": str(commands.ROOT)}
+        options = {"cwd": commands.ROOT, "env": environment, "stdout": subprocess.DEVNULL}
+        assert subprocess.run(here, **options).returncode == 0
+        process = subprocess.Popen(there, **options)
+        for name, value in store.environment.items():
+            monkeypatch.setenv(name, value)
+        while not (run_dir / "checkpoints" / "step-40.index").exists():
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.kill()
+        process.wait()
+        assert (run_dir / "train.lock").exists()
+        assert subprocess.run(there, **options).returncode == 0
+        assert "all 300 steps are done" in (run_dir / "train.log").read_text()
+        assert same(weights(run_dir, 300), weights(tmp_path / "run", 300))
