@@ -313,7 +313,14 @@ def test_what_must_be_local_is_refused_by_flag_and_scheme(line, capsys):
 @pytest.mark.slow
 def test_a_killed_run_ends_like_an_undisturbed_one(tmp_path, celeba, monkeypatch):
     pytest.importorskip("trustme")
-    fields = {"steps": 300, "data": "celeba", "data_dir": celeba, "checkpoint_every": 20, "strategy": "one_device"}
+    fields = {
+        "steps": 60,
+        "data": "celeba",
+        "data_dir": celeba,
+        "checkpoint_every": 20,
+        "log_every": 20,
+        "strategy": "one_device",
+    }
     with gcs.serving(tmp_path) as store:
         run_dir = as_path(f"gs://{gcs.BUCKET}/runs/a")
         here, there = ([sys.executable, "train.py", f"--run_dir={run}", "--deterministic", *tiny.flags(**fields)]
@@ -324,12 +331,12 @@ def test_a_killed_run_ends_like_an_undisturbed_one(tmp_path, celeba, monkeypatch
         process = subprocess.Popen(there, **options)
         for name, value in store.environment.items():
             monkeypatch.setenv(name, value)
-        while not (run_dir / "checkpoints" / "step-40.index").exists():
+        while not (run_dir / "checkpoints" / "step-20.index").exists():
             assert process.poll() is None
             time.sleep(0.1)
         process.kill()
         process.wait()
         assert (run_dir / "train.lock").exists()
         assert subprocess.run(there, **options).returncode == 0
-        assert "all 300 steps are done" in (run_dir / "train.log").read_text()
-        assert same(weights(run_dir, 300), weights(tmp_path / "run", 300))
+        assert "all 60 steps are done" in (run_dir / "train.log").read_text()
+        assert same(weights(run_dir, 60), weights(tmp_path / "run", 60))
