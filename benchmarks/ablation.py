@@ -48,6 +48,10 @@ TRIALS: Mapping[str, Sequence[str]] = {
     "depth_5": ["--depth=5"],
     "width_40": ["--width=40"],
     "l1": ["--reconstruction_norm=l1", "--reconstruction_weight=1"],
+    # Meant for few images: `--more faces_count=400`.
+    "augment": ["--augment=shift,cutout,colour"],
+    "spectral": ["--discriminator_norm=spectral"],
+    "instance": ["--discriminator_norm=instance"],
 }
 COMMON = ["--preset=modern", "--steps=1000000", "--checkpoint_every=100000", "--checkpoints_kept=1", "--sample_every=0"]
 # Of the evaluation set, which no trial trains with.

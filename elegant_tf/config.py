@@ -26,6 +26,9 @@ MOST_PAIRS = 65_536
 
 MOST_WORKERS = 10_000
 
+AUGMENTATIONS = ("colour", "shift", "cutout")
+"""Of what discriminators see, in the order in which they are applied."""
+
 LARGER_IS_BETTER: Mapping[str, bool] = {"realised": True, "leak": False, "reconstruction_psnr": True}
 """Numbers of an evaluation that say which of two generators is better, and how."""
 
@@ -48,7 +51,7 @@ def _option(
     Args:
         default: its default; its type is the field's.
         help: the flag's help.
-        choices: the values allowed; empty: any.
+        choices: the values allowed, of each element of a tuple; empty: any.
         at_least, at_most, above, below: see `Bounds`.
         free: whether it may change when a run is resumed; None: as its group says.
         flag: the flag's name, if that is not the field's.
@@ -182,6 +185,18 @@ class LossConfig(Group):
         "How labels condition the discriminators: as constant image planes, or by projection, one score per attribute.",
         choices=("planes", "projection"),
     )
+    discriminator_norm: str = _option(
+        "l2",
+        "Normalization in the discriminators: over channels (l2), the authors'; over the places of an image "
+        "(instance); or of kernels alone, by their largest singular value (spectral).",
+        choices=("l2", "instance", "spectral"),
+    )
+    augment: tuple[str, ...] = _option(
+        (),
+        "Differentiable augmentation: what discriminators see of real and edited images alike is changed at random, "
+        "for small data sets. Any of shift, cutout, colour, separated by commas. Default: none.",
+        choices=AUGMENTATIONS,
+    )
     mismatch_weight: float = _option(0.0, "Weight of real images under swapped labels as additional fakes.")
     r1_weight: float = _option(0.0, "Weight of the R1 penalty: the discriminators' squared gradient at real images.")
     r1_every: int = _option(8, "Updates from one R1 penalty to the next; each counts for all of them.", at_least=1)
@@ -199,6 +214,11 @@ class LossConfig(Group):
     exchange_share: float = _option(
         0.0, "Probability that an update also exchanges each attribute it does not train; 0: one at a time.", at_most=1
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # In the order of their application, so that those of two runs can be compared.
+        object.__setattr__(self, "augment", tuple(name for name in AUGMENTATIONS if name in self.augment))
 
 
 @dataclass(frozen=True)
@@ -331,6 +351,12 @@ class Config:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
+    def __post_init__(self) -> None:
+        if self.loss.discriminator_norm == "instance" and self.model.image_size <= 32:
+            # Of half the side, four halvings leave one place, where every value is its own mean.
+            right = f"l2 or spectral at --image_size={self.model.image_size}; instance needs more than 32"
+            raise _wrong("discriminator_norm", self.loss.discriminator_norm, right)
+
     @classmethod
     def of(cls, **flags: Any) -> Config:
         """The defaults with some options changed, named as their flags are. Raises UserError as `replace` does."""
@@ -456,8 +482,9 @@ def _checked(option: dataclasses.Field[Any], value: Any) -> Any:
     if type(value) is not type(default):
         raise _wrong(flag, value, f"a value of type {type(default).__name__}")
     choices = option.metadata["choices"]
-    if choices and value not in choices:
-        raise _wrong(flag, value, "one of " + ", ".join(choices))
+    if choices and not all(one in choices for one in (value if isinstance(value, tuple) else (value,))):
+        right = "any of {}, separated by commas" if isinstance(value, tuple) else "one of {}"
+        raise _wrong(flag, value, right.format(", ".join(choices)))
     if type(value) in (int, float):
         option.metadata["bounds"].check(flag, value)
     if value and option.metadata["path"]:

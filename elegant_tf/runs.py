@@ -48,7 +48,12 @@ def make_discriminator(config: Config, policy: keras.DTypePolicy | str) -> Multi
     """Discriminators with new weights."""
     model = config.model
     return MultiScaleDiscriminator(
-        model.image_size, len(model.attributes), model.width, config.loss.conditioning, dtype=policy
+        model.image_size,
+        len(model.attributes),
+        model.width,
+        config.loss.conditioning,
+        config.loss.discriminator_norm,
+        dtype=policy,
     )
 
 

@@ -35,6 +35,8 @@ OTHERS = {
     "keep_best": "leak",
     "optimizer": "muon",
     "conditioning": "projection",
+    "discriminator_norm": "spectral",
+    "augment": ("cutout", "shift"),
     "jitter": 0.125,
     "image_size": 512,
     "depth": 4,

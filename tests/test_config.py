@@ -121,6 +121,8 @@ def test_save_and_load(tmp_path_factory, config):
         ("r1_every", 0),
         ("cycle_warmup_updates", -1),
         ("optimizer", "sgd"),
+        ("discriminator_norm", "batch"),
+        ("augment", ("shift", "turn")),
         ("seed", 2**32),
         ("steps", 2**31),
         ("image_size", 8192),
@@ -144,6 +146,18 @@ def test_celeba_needs_a_folder():
     with pytest.raises(UserError, match="--data_dir=: must be the directory"):
         Config.of(data="celeba")
     assert Config.of(data="celeba", data_dir="there").data.data_dir == "there"
+
+
+def test_augmentations_are_a_subset_in_the_order_of_application():
+    assert Config.of(augment=("cutout", "colour", "cutout")) == Config.of(augment=("colour", "cutout"))
+    with pytest.raises(UserError, match="must be any of colour, shift, cutout, separated by commas"):
+        Config.of(augment=("shift", "turn"))
+
+
+def test_instance_normalization_needs_more_than_one_place():
+    with pytest.raises(UserError, match="--discriminator_norm=instance: must be l2 or spectral at --image_size=32"):
+        Config.of(discriminator_norm="instance", image_size=32)
+    assert Config.of(discriminator_norm="instance", image_size=64).loss.discriminator_norm == "instance"
 
 
 def test_no_more_attributes_than_channels():

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elegant_tf.model.cpu_kernels import training_policy
-from elegant_tf.model.layers import Downsample, Normalization, Upsample
+from elegant_tf.model.layers import Downsample, InstanceNormalization, Normalization, Upsample
 
 few = settings(max_examples=10)
 even_shapes = st.tuples(st.integers(1, 2), st.integers(1, 5), st.integers(1, 5), st.integers(1, 3), st.integers(1, 4))
@@ -224,7 +224,55 @@ def test_normalization_computes_in_float32(policy):
     np.testing.assert_allclose(tf.cast(y, tf.float32), normalize(x.astype(np.float32)), atol=4e-3)
 
 
-@pytest.mark.parametrize(("kind", "channels"), [(Downsample, (2, 3)), (Upsample, (2, 5)), (Normalization, ())])
+def normalize_instances(x, gamma, beta):
+    mean, variance = (moment(x, axis=(1, 2), keepdims=True) for moment in (np.mean, np.var))
+    return gamma * (x - mean) / np.sqrt(variance + 1e-5) + beta
+
+
+def test_instances_are_normalized_over_places():
+    layer, x = InstanceNormalization(5, dtype="float64"), random(2, 3, 4, 5).astype(np.float64)
+    x[0, ..., 1] = 7.0  # no variance
+    np.testing.assert_allclose(layer(x), normalize_instances(x, 1.0, 0.0), atol=1e-12)
+    layer.gamma.assign(np.arange(5.0))
+    layer.beta.assign(-np.arange(5.0))
+    np.testing.assert_allclose(layer(x), normalize_instances(x, np.arange(5.0), -np.arange(5.0)), atol=1e-12)
+
+
+def test_instance_normalization_has_second_derivatives():
+    """The slope of the squared gradient, as a penalty of gradients needs it, by central differences."""
+    layer, x = InstanceNormalization(2, dtype="float64"), tf.constant(random(1, 3, 3, 2), tf.float64)
+
+    def penalty(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = tf.reduce_sum(tf.sin(3.0 * layer(x)))
+        return tf.reduce_sum(tf.square(tape.gradient(y, x)))
+
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        value = penalty(x)
+    direction = tf.constant(np.random.default_rng(1).normal(size=x.shape))
+    ahead, behind = (float(penalty(x + sign * 1e-6 * direction)) for sign in (1, -1))
+    slope = float(tf.reduce_sum(tape.gradient(value, x) * direction))
+    assert slope == pytest.approx((ahead - behind) / 2e-6, rel=1e-6)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_instance_normalization_computes_in_float32(policy):
+    layer = InstanceNormalization(3, dtype=policy)
+    x = (300.0 * random(2, 8, 8, 3)).astype(np.float16)  # the squares are beyond float16's largest number
+    y = layer(tf.cast(x, layer.compute_dtype))
+    assert y.dtype == layer.compute_dtype
+    assert layer.gamma.dtype == "float32"
+    # Of rounded inputs: bfloat16 keeps eight bits.
+    rounded = tf.cast(tf.cast(x, layer.compute_dtype), tf.float32).numpy()
+    np.testing.assert_allclose(tf.cast(y, tf.float32), normalize_instances(rounded, 1.0, 0.0), rtol=1e-2, atol=4e-3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "channels"),
+    [(Downsample, (2, 3)), (Upsample, (2, 5)), (Normalization, ()), (InstanceNormalization, (2,))],
+)
 def test_configuration_round_trip(kind, channels):
     layer = kind(*channels, name="layer")
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))

@@ -94,9 +94,10 @@ def test_one_score_for_each_set_of_labels(conditioning):
         np.testing.assert_allclose(logits[:, index : index + 1], alone, atol=1e-6)
 
 
+@pytest.mark.parametrize("norm", ["l2", "instance", "spectral"])
 @pytest.mark.parametrize("conditioning", ["planes", "projection"])
-def test_every_label_matters_to_the_discriminator(conditioning):
-    judge = discriminator(conditioning=conditioning)
+def test_every_label_matters_to_the_discriminator(conditioning, norm):
+    judge = discriminator(conditioning=conditioning, norm=norm)
     x = images(1, 32, 32, 3)
     before = judge(x, tf.zeros([1, 1, 3]))
     for index in range(3):
@@ -120,6 +121,23 @@ def test_label_planes_are_constant_channels_after_the_image():
     assert np.abs(both - first).max() > 0
 
 
+@pytest.mark.parametrize(
+    ("norm", "count"), [("l2", 4 * (1 + 1 + 2) + 2), ("instance", 4 * 2 + 3 * 2 + 2), ("spectral", 5 * (2 + 1))]
+)
+def test_normalizations_have_their_variables(norm, count):
+    judge = discriminator(norm=norm)
+    assert len(judge.weights) == count
+    assert len(judge.trainable_variables) == count - (5 if norm == "spectral" else 0)
+
+
+def test_with_spectral_normalization_scores_do_not_depend_on_the_size_of_kernels():
+    judge, x, labels = discriminator(norm="spectral", dtype="float64"), images(2, 32, 32, 3), tf.ones([2, 1, 3])
+    before = judge(x, labels)
+    for layer in (*judge.downs, judge.dense):
+        layer.kernel.assign(1000.0 * layer.kernel.value)
+    np.testing.assert_allclose(judge(x, labels), before, rtol=1e-9)
+
+
 @pytest.mark.parametrize("policy", POLICIES)
 def test_outputs_and_variables_are_float32(policy):
     encoder, decoder = coders(dtype=policy)
@@ -135,7 +153,14 @@ def test_outputs_and_variables_are_float32(policy):
 
 
 @pytest.mark.parametrize(
-    ("kind", "arguments"), [(Encoder, (3, 4)), (Decoder, (3, 4)), (Discriminator, (16, 2, 3, "projection"))]
+    ("kind", "arguments"),
+    [
+        (Encoder, (3, 4)),
+        (Decoder, (3, 4)),
+        (Discriminator, (16, 2, 3, "projection")),
+        (Discriminator, (16, 2, 3, "planes", "instance")),
+        (Discriminator, (16, 2, 3, "projection", "spectral")),
+    ],
 )
 def test_configuration_round_trip(kind, arguments):
     network = kind(*arguments, name="network")

@@ -49,8 +49,10 @@ def test_sums_over_parts():
     assert int(sums["count"]) == 3
 
 
-def test_parts_train_as_the_whole_does():
-    (losses, values), (expected_losses, expected) = (trained(**EVERYTHING, accumulate=parts) for parts in (3, 1))
+@pytest.mark.parametrize("options", [{}, tiny.JUDGED_OTHERWISE], ids=["plain", "judged_otherwise"])
+def test_parts_train_as_the_whole_does(options):
+    both = (trained(**EVERYTHING, **options, accumulate=parts) for parts in (3, 1))
+    (losses, values), (expected_losses, expected) = both
     assert losses == pytest.approx(expected_losses, rel=1e-12)
     assert largest_difference(values, expected) < 1e-12
 

@@ -71,10 +71,13 @@ OPTIONS = {"precision": "float64", "cycle_weight": 1.0, "style_cycle_weight": 1.
 
 
 @pytest.mark.usefixtures("quick_training")
-def test_an_update_with_recomputation_is_the_same():
+@pytest.mark.parametrize(
+    "judging", [{}, tiny.JUDGED_OTHERWISE, {"discriminator_norm": "instance", "image_size": 48}], ids=str
+)
+def test_an_update_with_recomputation_is_the_same(judging):
     def trained(**options):
         keras.utils.set_random_seed(0)
-        config = tiny.config(**OPTIONS, **options)
+        config = tiny.config(**OPTIONS, **judging, **options)
         learner = make_learner(config)
         losses = learner.update(tiny.batch(config))
         return losses, [*learner.generator.get_weights(), *learner.discriminator.get_weights()]

@@ -19,7 +19,14 @@ from elegant_tf.synthetic import write_celeba
 from elegant_tf.training import strategy
 from elegant_tf.training.strategy import Workers, distribute, make_strategy
 
-FLAGS = {**tiny.EVERY_LOSS, "batch_size": 8, "steps": 3, "checkpoint_every": 3, "attribute_schedule": "mixed"}
+FLAGS = {
+    **tiny.EVERY_LOSS,
+    **tiny.JUDGED_OTHERWISE,
+    "batch_size": 8,
+    "steps": 3,
+    "checkpoint_every": 3,
+    "attribute_schedule": "mixed",
+}
 
 # The script `fleet.py`, from Python.
 RUN = "import sys; sys.exit(fleet.main(1, sys.argv[1:]))"

@@ -205,8 +205,9 @@ def test_packed_runs_have_no_discriminators(tmp_path, tiny_run):
     assert ([path.name for path in paths], discriminators) == (["Enc_iter_000004.pth", "Dec_iter_000004.pth"], False)
 
 
-def test_projection_discriminators_stay_behind(tmp_path, capsys):
-    setup = config(conditioning="projection")
+@pytest.mark.parametrize("options", [{"conditioning": "projection"}, {"discriminator_norm": "spectral"}], ids=str)
+def test_discriminators_that_the_authors_have_not_stay_behind(tmp_path, capsys, options):
+    setup = config(**options)
     write_config(setup, tmp_path / "run")
     Checkpoints(make_learner(setup), tmp_path / "run", 1).save(3)
     assert main(["export-torch", "--run", str(tmp_path / "run"), "--out", str(tmp_path / "out")]) == 0

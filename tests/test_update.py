@@ -211,10 +211,14 @@ def test_without_a_half_life_there_is_no_average():
     assert learner.editing_generator is learner.generator
 
 
-@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
-def test_mixed_precision_updates_near_float32(precision):
-    config, learner = make(precision=precision)
-    _, exact = make()
+@pytest.mark.parametrize(
+    ("precision", "norm"),
+    [("mixed_float16", "l2"), ("mixed_bfloat16", "l2"), ("mixed_float16", "spectral"), ("mixed_float16", "instance")],
+)
+def test_mixed_precision_updates_near_float32(precision, norm):
+    judging = {"discriminator_norm": norm, "image_size": 48 if norm == "instance" else 32}
+    config, learner = make(precision=precision, **judging)
+    _, exact = make(**judging)
     update, batch = tf.function(learner.update), tiny.batch(config)
     before = [*values(learner.generator), *values(learner.discriminator)]
     terms = update(batch)

@@ -38,6 +38,9 @@ EVERY_LOSS = {
     "exchange_share": 0.5,
 }
 
+# What moves a state of its own once an update, and draws numbers for every image.
+JUDGED_OTHERWISE = {"discriminator_norm": "spectral", "augment": ("shift", "cutout", "colour")}
+
 
 def config(**overrides) -> Config:
     """A tiny configuration of the `official` preset."""
@@ -59,5 +62,5 @@ def batch(config: Config, seed: int = 0) -> dict[str, tf.Tensor]:
 
 def flags(**overrides) -> list[str]:
     """`train.py`'s flags for the tiny configuration."""
-    fields = {**FIELDS, "attributes": ",".join(ATTRIBUTES), **overrides}
-    return [f"--{name}={value}" for name, value in fields.items()]
+    fields = {**FIELDS, "attributes": ATTRIBUTES, **overrides}
+    return [f"--{name}={','.join(value) if isinstance(value, tuple) else value}" for name, value in fields.items()]

@@ -24,8 +24,8 @@ example:
 
 EXPORT = """\
 Writes a run as PyTorch files for the authors' program: the generator that the run edits with, and the discriminators,
-unless they are conditioned by projection (--conditioning=projection), which that program does not support. Needs
-PyTorch: pip install 'elegant-tf[torch]'.
+unless they are conditioned by projection (--conditioning=projection) or have another normalization
+(--discriminator_norm), which that program does not support. Needs PyTorch: pip install 'elegant-tf[torch]'.
 
 example:
   elegant-tf export-torch --run runs/celeba --out theirs

@@ -67,7 +67,7 @@ def define_flags() -> flags.FlagValues:
     flags.DEFINE_bool("help", False, "Show this help.", short_name="h", flag_values=values)
     for _, option in options():
         name, help, choices = flag_of(option), option.metadata["help"], option.metadata["choices"]
-        if choices:
+        if choices and isinstance(option.default, str):
             flags.DEFINE_enum(name, None, choices, help, flag_values=values)
         else:
             _DEFINITIONS[type(option.default)](name, None, help, flag_values=values)

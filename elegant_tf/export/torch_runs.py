@@ -42,7 +42,7 @@ def import_run(
     Args:
         pth_dir: the folder of `Enc_iter_NNNNNN.pth` and the others.
         step: which of them.
-        config: a configuration with `planes` discriminators and the sizes of these networks.
+        config: a configuration with `planes` discriminators, `l2` normalization and the sizes of these networks.
         run_dir: the run directory to make.
 
     Raises:
@@ -75,7 +75,8 @@ def export_run(
     """Writes a run's networks as the authors' files; returns their paths and whether D1 and D2 are among them.
 
     The generator is the one that the run edits with: its exponential moving average, if it keeps one. Discriminators
-    with `projection` have no counterpart in the authors' program and are left out, and packed runs have none.
+    with `projection`, or without `l2` normalization, have no counterpart in the authors' program and are left out, and
+    packed runs have none.
 
     Args:
         run_dir: a run directory, packed or not.
@@ -91,7 +92,8 @@ def export_run(
     config = read_config(run_dir)
     generator, step = load_generator(run_dir, step)
     discriminator = None
-    if config.loss.conditioning == "planes" and not is_packed(run_dir):
+    theirs = config.loss.conditioning == "planes" and config.loss.discriminator_norm == "l2"
+    if theirs and not is_packed(run_dir):
         discriminator = load_discriminator(config, run_dir, step, generator.variable_dtype)
     states = {
         network: {parameter.name: parameter.to_torch() for parameter in parameters}

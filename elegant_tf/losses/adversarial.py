@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from elegant_tf.losses.augment import UNCHANGED, Augmentation
 from elegant_tf.losses.term import Batch, Generated, Step, Weight
 from elegant_tf.model.elegant import Elegant, MultiScaleDiscriminator
 
@@ -22,15 +23,24 @@ class Adversarial:
         discriminator: the judges.
         scale: `full` or `half`, k = 1 or 2.
         weight: 1 at full scale; at half scale 0.5 (`official`) or 1 (`paper`).
+        augment: what the judges see of images.
     """
 
-    def __init__(self, discriminator: MultiScaleDiscriminator, scale: str, weight: Weight = 1.0) -> None:
+    def __init__(
+        self,
+        discriminator: MultiScaleDiscriminator,
+        scale: str,
+        weight: Weight = 1.0,
+        augment: Augmentation = UNCHANGED,
+    ) -> None:
         self.name = f"adversarial_{scale}"
         self.weight = weight
         self._score = discriminator.scale(scale)
+        self._augment = augment
 
     def __call__(self, generator: Elegant, batch: Batch, generated: Generated, step: Step) -> tf.Tensor:
-        scores = self._score(generated.edited, generated.edited_labels[:, None], training=True)
+        images = self._augment(generated.edited, 2, step)
+        scores = self._score(images, generated.edited_labels[:, None], training=True)
         return 2.0 * cross_entropy(scores, real=True)
 
 
@@ -44,18 +54,26 @@ class Discrimination:
         scale: `full` or `half`, k = 1 or 2.
         weight: at full and half scale 1/4 and 1/8 (`official`), or 1 and 1 (`paper`).
         mismatch_weight: weight of real images under the edited images' labels as further fakes; 0: none.
+        augment: what the discriminator sees of images.
     """
 
     def __init__(
-        self, discriminator: MultiScaleDiscriminator, scale: str, weight: Weight = 1.0, mismatch_weight: float = 0.0
+        self,
+        discriminator: MultiScaleDiscriminator,
+        scale: str,
+        weight: Weight = 1.0,
+        mismatch_weight: float = 0.0,
+        augment: Augmentation = UNCHANGED,
     ) -> None:
         self.name = f"discriminator_{scale}"
         self.weight = weight
         self._score = discriminator.scale(scale)
         self._mismatch_weight = mismatch_weight
+        self._augment = augment
 
     def __call__(self, generator: Elegant, batch: Batch, generated: Generated, step: Step) -> tf.Tensor:
         images = tf.concat([generated.images, tf.stop_gradient(generated.edited)], axis=0)
+        images = self._augment(images, 4, step)
         label_sets = [tf.concat([generated.labels, generated.edited_labels], axis=0)]
         if self._mismatch_weight:
             label_sets.append(tf.concat([generated.edited_labels, generated.labels], axis=0))
@@ -71,26 +89,35 @@ class R1Penalty:
 
     Mescheder et al., Which Training Methods for GANs do actually Converge?, 2018, equation 9. It is computed once in
     `every` updates and counts for all of them (Karras et al., Analyzing and Improving the Image Quality of StyleGAN,
-    2020), at a fraction of the cost.
+    2020), at a fraction of the cost. With augmentation, the images are those that discriminators learn from, the
+    augmented ones, and so is what the gradient is taken by.
 
     Args:
         discriminator: what to keep smooth.
         weight: of the penalty.
         every: updates from one penalty to the next.
+        augment: what the discriminator sees of images; both scales see the same here.
     """
 
     name = "r1"
 
-    def __init__(self, discriminator: MultiScaleDiscriminator, weight: Weight, every: int = 1) -> None:
+    def __init__(
+        self,
+        discriminator: MultiScaleDiscriminator,
+        weight: Weight,
+        every: int = 1,
+        augment: Augmentation = UNCHANGED,
+    ) -> None:
         self.weight = weight
         self._discriminator = discriminator
         self._every = every
+        self._augment = augment
 
     def __call__(self, generator: Elegant, batch: Batch, generated: Generated, step: Step) -> tf.Tensor:
         images, labels = generated.images, generated.labels
         return tf.cond(
             tf.equal(step.updates % self._every, 0),
-            lambda: self._every * self.penalty(images, labels),
+            lambda: self._every * self.penalty(self._augment(images, 2, step), labels),
             lambda: tf.zeros([], images.dtype),
         )
 

@@ -144,24 +144,37 @@ class MultiScaleDiscriminator(keras.Model):
         labels: number n of labels.
         width: channels of each one's first block.
         conditioning: how they take labels in, `planes` or `projection`; see `networks.Discriminator`.
+        norm: `l2`, `instance` or `spectral`; see there.
     """
 
     def __init__(
-        self, image_size: int, labels: int, width: int = 64, conditioning: str = "planes", **kwargs: Any
+        self,
+        image_size: int,
+        labels: int,
+        width: int = 64,
+        conditioning: str = "planes",
+        norm: str = "l2",
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.full = Discriminator(image_size, labels, width, conditioning, dtype=self.dtype_policy, name="full")
-        self.half = Discriminator(image_size // 2, labels, width, conditioning, dtype=self.dtype_policy, name="half")
+        alike: dict[str, Any] = {"labels": labels, "width": width, "conditioning": conditioning, "norm": norm}
+        self.full = Discriminator(image_size, **alike, dtype=self.dtype_policy, name="full")
+        self.half = Discriminator(image_size // 2, **alike, dtype=self.dtype_policy, name="half")
         self.built = True
 
     def get_config(self) -> dict[str, Any]:
-        arguments = ("image_size", "labels", "width", "conditioning")
+        arguments = ("image_size", "labels", "width", "conditioning", "norm")
         whole = self.full.get_config()
         return {**super().get_config(), **{name: whole[name] for name in arguments}}
 
     def call(self, images: tf.Tensor, labels: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
         """Logits `[N, L]` at full and at half scale of images `[N, S, S, 3]` in [-1, 1] under labels `[N, L, n]`."""
         return [self.scale(name)(images, labels, training=training) for name in ("full", "half")]
+
+    def iterate(self) -> None:
+        """What a discriminator of either scale does once before each update, see `networks.Discriminator`."""
+        self.full.iterate()
+        self.half.iterate()
 
     def scale(self, name: str) -> Callable[..., tf.Tensor]:
         """The discriminator at `full` or `half` scale, a function of full-size images and labels as in a call."""

@@ -11,6 +11,9 @@ from elegant_tf.model.cpu_kernels import CpuTraining, can_downsample, downsample
 
 KERNEL_STDDEV = 0.02
 
+# Added to the variance by instance normalization.
+VARIANCE_FLOOR = 1e-5
+
 # Keras would take it from the user's keras.json.
 DATA_FORMAT = "channels_last"
 
@@ -40,6 +43,36 @@ class Normalization(keras.layers.Layer):
 
     def _train(self, x: tf.Tensor) -> tf.Tensor:
         return normalize(x, tf.convert_to_tensor(self.alpha), tf.convert_to_tensor(self.beta))
+
+
+@keras.saving.register_keras_serializable(package="elegant_tf")
+class InstanceNormalization(keras.layers.Layer):
+    """`y = gamma * (x - mean) / sqrt(variance + 1e-5) + beta`, mean and variance over one image's places, by channel.
+
+    Ulyanov et al., Instance Normalization, 2016, with gamma and beta `[C]`. Computes in float32 at least, whatever the
+    policy; input and output `[N, H, W, C]` in the compute dtype.
+
+    Args:
+        channels: C.
+    """
+
+    def __init__(self, channels: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.channels = channels
+        self.gamma = self.add_weight(name="gamma", shape=(channels,), initializer="ones", autocast=False)
+        self.beta = self.add_weight(name="beta", shape=(channels,), initializer="zeros", autocast=False)
+        self.built = True
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "channels": self.channels}
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        x = tf.cast(inputs, self.variable_dtype)
+        # Not tf.nn.moments, whose variance has a wrong second derivative, which penalties of gradients need.
+        centred = x - tf.reduce_mean(x, axis=[1, 2], keepdims=True)
+        variance = tf.reduce_mean(tf.square(centred), axis=[1, 2], keepdims=True)
+        scaled = centred * tf.math.rsqrt(variance + VARIANCE_FLOOR)
+        return tf.cast(scaled * self.gamma + self.beta, self.compute_dtype)
 
 
 class _StridedConvolution(keras.layers.Layer):

@@ -9,8 +9,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from elegant_tf.model.layers import KERNEL_STDDEV, Downsample, Normalization, Upsample
+from elegant_tf.model.layers import KERNEL_STDDEV, Downsample, InstanceNormalization, Normalization, Upsample
 from elegant_tf.model.recompute import recomputed
+from elegant_tf.model.spectral import Spectral, SpectralDense, SpectralDownsample
 
 LEAK = 0.2
 DISCRIMINATOR_DEPTH = 4
@@ -44,19 +45,24 @@ class _Network(keras.Model):
     ) -> tf.Tensor:
         return recomputed(block, layers, inputs) if training and self.recompute else block(*inputs)
 
-    def _halve(self, down: Downsample, normalization: Normalization, x: tf.Tensor, training: bool) -> tf.Tensor:
-        """A block that halves the side: convolution, normalization and leaky ReLU."""
+    def _halve(self, layers: Sequence[keras.layers.Layer], x: tf.Tensor, training: bool) -> tf.Tensor:
+        """A block that halves the side: convolution, normalization if there is one, and leaky ReLU."""
 
         def block(x: tf.Tensor) -> tf.Tensor:
-            return tf.nn.leaky_relu(normalization(down(x, training=training), training=training), LEAK)
+            for layer in layers:
+                x = layer(x, training=training)
+            return tf.nn.leaky_relu(x, LEAK)
 
-        return self._run(block, [down, normalization], [x], training)
+        return self._run(block, layers, [x], training)
 
 
-def _down_stack(channels: Sequence[int], dtype: keras.DTypePolicy) -> tuple[list[Downsample], list[Normalization]]:
+def _downs(
+    channels: Sequence[int],
+    dtype: keras.DTypePolicy,
+    kind: type[Downsample] | type[SpectralDownsample] = Downsample,
+) -> list[keras.layers.Layer]:
     """Layers from each number of channels to the next."""
-    downs = [Downsample(*counts, dtype=dtype, name=f"down{level}") for level, counts in enumerate(pairwise(channels))]
-    return downs, _normalizations(len(downs), dtype)
+    return [kind(*counts, dtype=dtype, name=f"down{level}") for level, counts in enumerate(pairwise(channels))]
 
 
 def _normalizations(count: int, dtype: keras.DTypePolicy) -> list[Normalization]:
@@ -75,13 +81,14 @@ class Encoder(_Network):
     def __init__(self, width: int = 64, depth: int = 5, **kwargs: Any) -> None:
         super().__init__({"width": width, "depth": depth}, **kwargs)
         self.channels = channel_counts(width, depth)
-        self.downs, self.normalizations = _down_stack([3, *self.channels], self.dtype_policy)
+        self.downs = _downs([3, *self.channels], self.dtype_policy)
+        self.normalizations = _normalizations(depth, self.dtype_policy)
 
     def call(self, images: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Encodes `[N, S, S, 3]` in [-1, 1]: the code `[N, S/2^depth, S/2^depth, C]` and the skips, largest first."""
         x, outputs = images, []
-        for down, normalization in zip(self.downs, self.normalizations, strict=True):
-            x = self._halve(down, normalization, x, training)
+        for layers in zip(self.downs, self.normalizations, strict=True):
+            x = self._halve(layers, x, training)
             outputs.append(x)
         return outputs[-1], outputs[:-1]
 
@@ -157,26 +164,59 @@ class Discriminator(_Network):
         labels: number n of labels.
         width: channels of the first block.
         conditioning: `planes` or `projection`.
+        norm: `l2`: the authors' `Normalization` follows each convolution; `instance`: `InstanceNormalization` follows
+            each but the first, where it would take away what constant label planes add; `spectral`: all kernels, the
+            dense layer's too, have spectral normalization, and there is no other.
     """
 
     def __init__(
-        self, image_size: int, labels: int, width: int = 64, conditioning: str = "planes", **kwargs: Any
+        self,
+        image_size: int,
+        labels: int,
+        width: int = 64,
+        conditioning: str = "planes",
+        norm: str = "l2",
+        **kwargs: Any,
     ) -> None:
-        arguments = {"image_size": image_size, "labels": labels, "width": width, "conditioning": conditioning}
+        arguments = {
+            "image_size": image_size,
+            "labels": labels,
+            "width": width,
+            "conditioning": conditioning,
+            "norm": norm,
+        }
         super().__init__(arguments, **kwargs)
         self.channels = channel_counts(width, DISCRIMINATOR_DEPTH)
         self.conditioning = conditioning
         planes = conditioning == "planes"
         channels = [3 + labels if planes else 3, *self.channels]
-        self.downs, self.normalizations = _down_stack(channels, self.dtype_policy)
-        self.dense = keras.layers.Dense(
-            1 if planes else 1 + labels,
-            kernel_initializer=keras.initializers.RandomNormal(0.0, KERNEL_STDDEV),
-            dtype=self.dtype_policy,
-            name="dense",
-        )
+        self.downs = _downs(channels, self.dtype_policy, SpectralDownsample if norm == "spectral" else Downsample)
+        self.normalizations = self._make_normalizations(norm)
         cell = -(-image_size // 2**DISCRIMINATOR_DEPTH)
-        self.dense.build((None, cell * cell * self.channels[-1]))
+        self.dense = self._make_dense(norm, cell * cell * self.channels[-1], 1 if planes else 1 + labels)
+
+    def _make_normalizations(self, norm: str) -> list[keras.layers.Layer]:
+        """Those of the last blocks; the first blocks may have none."""
+        if norm == "instance":
+            return [
+                InstanceNormalization(count, dtype=self.dtype_policy, name=f"normalization{level}")
+                for level, count in enumerate(self.channels[1:], 1)
+            ]
+        return _normalizations(DISCRIMINATOR_DEPTH, self.dtype_policy) if norm == "l2" else []
+
+    def _make_dense(self, norm: str, channels: int, units: int) -> keras.layers.Layer:
+        if norm == "spectral":
+            return SpectralDense(channels, units, dtype=self.dtype_policy, name="dense")
+        weights = keras.initializers.RandomNormal(0.0, KERNEL_STDDEV)
+        dense = keras.layers.Dense(units, kernel_initializer=weights, dtype=self.dtype_policy, name="dense")
+        dense.build((None, channels))
+        return dense
+
+    def iterate(self) -> None:
+        """Brings the largest singular values up to date, with spectral normalization: once before each update."""
+        for layer in (*self.downs, self.dense):
+            if isinstance(layer, Spectral):
+                layer.iterate()
 
     def call(self, images: tf.Tensor, labels: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Logits `[N, L]`, float32 at least, of images `[N, S, S, 3]` in [-1, 1] under labels `[N, L, n]` in {0, 1}."""
@@ -194,7 +234,9 @@ class Discriminator(_Network):
         return tf.reshape(self._score(tf.concat([images, planes], axis=-1), training), [-1, count])
 
     def _score(self, x: tf.Tensor, training: bool) -> tf.Tensor:
-        for down, normalization in zip(self.downs, self.normalizations, strict=True):
-            x = self._halve(down, normalization, x, training)
+        plain = len(self.downs) - len(self.normalizations)
+        normalizations = [*([] for _ in range(plain)), *([one] for one in self.normalizations)]
+        for down, after in zip(self.downs, normalizations, strict=True):
+            x = self._halve([down, *after], x, training)
         x = tf.reshape(x, [tf.shape(x)[0], self.dense.kernel.shape[0]])
         return tf.cast(self.dense(x), self.variable_dtype)

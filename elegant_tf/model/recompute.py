@@ -24,7 +24,7 @@ def recomputed(
         layers: what it calls.
         inputs: tensors.
     """
-    weights = [weight for layer in layers for weight in layer.trainable_variables]
+    weights = [weight for layer in layers for weight in layer.variables]
     count = len(inputs)
 
     def compute(*tensors: tf.Tensor) -> tf.Tensor:

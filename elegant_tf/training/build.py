@@ -10,6 +10,7 @@ import keras
 from elegant_tf.config import Config, LossConfig
 from elegant_tf.errors import UserError
 from elegant_tf.losses.adversarial import Adversarial, Discrimination, R1Penalty
+from elegant_tf.losses.augment import Augmentation
 from elegant_tf.losses.cycle import Cycle, StyleCycle
 from elegant_tf.losses.reconstruction import Reconstruction, Residual
 from elegant_tf.losses.term import Term
@@ -97,13 +98,14 @@ def make_terms(loss: LossConfig, discriminator: MultiScaleDiscriminator) -> tupl
     have a weight.
     """
     scales = {"full": 1.0, "half": loss.half_scale_weight}
+    augment = Augmentation(loss.augment)
     of_discriminator: list[Term] = [
-        Discrimination(discriminator, scale, loss.discriminator_weight * share, loss.mismatch_weight)
+        Discrimination(discriminator, scale, loss.discriminator_weight * share, loss.mismatch_weight, augment)
         for scale, share in scales.items()
     ]
     if loss.r1_weight:
-        of_discriminator.append(R1Penalty(discriminator, loss.r1_weight, loss.r1_every))
-    of_generator: list[Term] = [Adversarial(discriminator, scale, share) for scale, share in scales.items()]
+        of_discriminator.append(R1Penalty(discriminator, loss.r1_weight, loss.r1_every, augment))
+    of_generator: list[Term] = [Adversarial(discriminator, scale, share, augment) for scale, share in scales.items()]
     of_generator.append(Reconstruction(loss.reconstruction_weight, loss.reconstruction_norm))
     if loss.residual_weight:
         of_generator.append(Residual(loss.residual_weight))

@@ -73,6 +73,7 @@ class Learner:
         """
         batch = _in_dtype(batch, self.generator.variable_dtype)
         exchanged = choose_exchanged(batch, self._exchange_share, self._step("exchange").seed)
+        self.discriminator.iterate()
         losses = self._train_at_once(batch, exchanged) if self._parts == 1 else self._train_in_parts(batch, exchanged)
         self.follow()
         self.updates.assign_add(1)
