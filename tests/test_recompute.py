@@ -72,9 +72,16 @@ OPTIONS = {"precision": "float64", "cycle_weight": 1.0, "style_cycle_weight": 1.
 
 @pytest.mark.usefixtures("quick_training")
 @pytest.mark.parametrize(
-    "judging", [{}, tiny.JUDGED_OTHERWISE, {"discriminator_norm": "instance", "image_size": 48}], ids=str
+    ("judging", "tolerance"),
+    [
+        ({}, 1e-12),
+        (tiny.JUDGED_OTHERWISE, 1e-12),
+        # Biases before it have no slope but by rounding, which Adam's first step magnifies.
+        ({"discriminator_norm": "instance", "image_size": 48}, 1e-9),
+    ],
+    ids=["plain", "spectral", "instance"],
 )
-def test_an_update_with_recomputation_is_the_same(judging):
+def test_an_update_with_recomputation_is_the_same(judging, tolerance):
     def trained(**options):
         keras.utils.set_random_seed(0)
         config = tiny.config(**OPTIONS, **judging, **options)
@@ -86,4 +93,4 @@ def test_an_update_with_recomputation_is_the_same(judging):
     for name, loss in expected_losses.items():
         assert float(losses[name]) == pytest.approx(float(loss), rel=1e-12), name
     for one, other in zip(weights, expected, strict=True):
-        np.testing.assert_allclose(one, other, rtol=0, atol=1e-12 * np.abs(other).max())
+        np.testing.assert_allclose(one, other, rtol=0, atol=tolerance * np.abs(other).max())

