@@ -25,6 +25,7 @@ prepare_tensorflow()
 import keras
 import tensorflow as tf
 
+from elegant_tf.model.keras_versions import as_keras_3
 from elegant_tf.presets import preset
 from elegant_tf.runs import make_generator
 from elegant_tf.training import optimizers
@@ -59,6 +60,7 @@ def step(optimizer: keras.optimizers.Optimizer, generator: keras.Model) -> Calla
     """What takes the seconds of one step; it is compiled now."""
     variables = generator.trainable_variables
     gradients = [tf.random.stateless_normal(variable.shape, (0, 0)) for variable in variables]
+    optimizer = as_keras_3(optimizer)
     optimizer.build(variables)
     apply = tf.function(lambda: optimizer.apply(gradients, variables))
     apply()

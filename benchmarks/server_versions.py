@@ -107,13 +107,13 @@ def write_photos(folder: Path) -> None:
         (folder / f"{name}.bad").write_bytes(data)
 
 
-def make_environment(folder: Path, version: str) -> str:
-    """The Python of a new environment with this TensorFlow."""
+def make_environment(folder: Path, version: str, *others: str) -> str:
+    """The Python of a new environment with this TensorFlow, and with other packages."""
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, capture_output=True, text=True)
     python = str(folder / "bin" / "python")
     pip = [python, "-m", "pip", "install", "--quiet", "--no-cache-dir", "--only-binary=:all:"]
     for number, package in enumerate(PACKAGES, 1):
-        done = subprocess.run([*pip, f"{package}=={version}"], capture_output=True, text=True, check=False)
+        done = subprocess.run([*pip, f"{package}=={version}", *others], capture_output=True, text=True, check=False)
         if done.returncode == 0:
             return python
         if number == len(PACKAGES):

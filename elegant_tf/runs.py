@@ -18,6 +18,7 @@ from elegant_tf.config import Config, ModelConfig
 from elegant_tf.errors import UserError
 from elegant_tf.files import atomic_directory, literal, reason, write_text
 from elegant_tf.model.elegant import Elegant, MultiScaleDiscriminator
+from elegant_tf.model.keras_versions import tf_variable
 from elegant_tf.rundir import (
     CONFIG_FILE,
     PACKED_FILE,
@@ -37,14 +38,14 @@ _STEP = "step"
 _GENERATOR, _AVERAGE, _DISCRIMINATOR = "generator_variables", "averaged_variables", "discriminator_variables"
 
 
-def make_generator(model: ModelConfig, policy: keras.DTypePolicy | str, name: str = "elegant") -> Elegant:
+def make_generator(model: ModelConfig, policy: keras.mixed_precision.Policy | str, name: str = "elegant") -> Elegant:
     """A generator with new weights."""
     return Elegant(
         model.attributes, width=model.width, depth=model.depth, flip_tta=model.flip_tta, dtype=policy, name=name
     )
 
 
-def make_discriminator(config: Config, policy: keras.DTypePolicy | str) -> MultiScaleDiscriminator:
+def make_discriminator(config: Config, policy: keras.mixed_precision.Policy | str) -> MultiScaleDiscriminator:
     """Discriminators with new weights."""
     model = config.model
     return MultiScaleDiscriminator(
@@ -237,7 +238,7 @@ def _step_of(run: str | os.PathLike[str], step: int | None) -> int:
 
 def _restore(run_dir: str | os.PathLike[str], step: int, name: str, network: keras.Model) -> None:
     """Restores every weight of a network from one list of a learner's variables in a checkpoint."""
-    part = tf.train.Checkpoint(**{name: [variable.value for variable in network.weights]})
+    part = tf.train.Checkpoint(**{name: [tf_variable(variable) for variable in network.weights]})
     with opened(run_dir, step) as path:
         status = tf.train.Checkpoint(learner=part).restore(path)
         status.assert_existing_objects_matched().expect_partial()

@@ -44,11 +44,12 @@ def overflow(strategy) -> dict[str, np.ndarray]:
     """A scaled step in which the second replica alone has infinite gradients, and a good one: weights and scales."""
     import keras
     import tensorflow as tf
+    import tiny
 
     from elegant_tf.training.gradients import GradientStep
 
     with strategy.scope():
-        weight = keras.Variable(np.ones(3, np.float32))
+        weight = tiny.variable(np.ones(3))
         step = GradientStep([weight], keras.optimizers.SGD(0.25), loss_scaling=True, replicas=REPLICAS)
 
     def on_one(factor):
@@ -105,9 +106,9 @@ def _split(strategy, batch):
 
 
 def _on_each(strategy, variable) -> list[np.ndarray]:
-    import keras
+    import tensorflow as tf
 
-    variable = variable.value if isinstance(variable, keras.Variable) else variable
+    variable = variable if isinstance(variable, tf.Variable) else variable.value
     return [part.numpy() for part in strategy.experimental_local_results(variable)]
 
 

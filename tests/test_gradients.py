@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import replicas
 import tensorflow as tf
+import tiny
 
 from elegant_tf.training.gradients import FIRST_LOSS_SCALE, LOSS_SCALE_GROWTH_UPDATES, GradientStep
 
 
 def variables(dtype="float32"):
     random = np.random.default_rng(0)
-    return [keras.Variable(random.normal(size=shape), dtype=dtype) for shape in ((3, 2), (4,), ())]
+    return [tiny.variable(random.normal(size=shape), dtype) for shape in ((3, 2), (4,), ())]
 
 
 def values(trained):

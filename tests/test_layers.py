@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elegant_tf.model.cpu_kernels import training_policy
+from elegant_tf.model.keras_versions import tf_variable
 from elegant_tf.model.layers import Downsample, InstanceNormalization, Normalization, Upsample
 
 few = settings(max_examples=10)
@@ -94,7 +95,7 @@ def test_gradients_of_convolutions(make, reference, processor):
         y = with_float64(x, training=True)
         weight = np.arange(1.0, 1 + y.numpy().size).reshape(y.shape)
         loss = tf.reduce_sum(y * weight)
-    by_input, by_kernel, by_bias = tape.gradient(loss, [x, kernel.value, bias.value])
+    by_input, by_kernel, by_bias = tape.gradient(loss, [x, tf_variable(kernel), tf_variable(bias)])
 
     def value(x, kernel, bias):
         return (reference(x, kernel, bias) * weight).sum()
@@ -162,7 +163,7 @@ def test_hidden_products_are_of_rounded_factors(make, reference):
     np.testing.assert_allclose(layer(x), exactly, atol=1e-4)
     with tf.GradientTape() as exact_tape:
         exact_loss = tf.reduce_sum(layer(x) ** 2)
-    kernel = layer.convolution.kernel.value
+    kernel = tf_variable(layer.convolution.kernel)
     (slope, exact_slope) = tape.gradient(loss, kernel), exact_tape.gradient(exact_loss, kernel)
     assert slope.dtype == tf.float32
     assert 1e-4 < np.abs(slope - exact_slope).mean() / np.abs(exact_slope).mean() < 0.01

@@ -14,6 +14,7 @@ from elegant_tf.losses.adversarial import Adversarial, Discrimination, R1Penalty
 from elegant_tf.losses.cycle import Cycle, StyleCycle, linear_warmup, next_alike, relative_error
 from elegant_tf.losses.reconstruction import Reconstruction, Residual
 from elegant_tf.losses.term import Step, weight_at
+from elegant_tf.model.keras_versions import tf_variable
 from elegant_tf.training.build import make_learner
 from elegant_tf.training.update import choose_exchanged, generate
 
@@ -126,7 +127,7 @@ def test_the_penalty_has_the_right_gradient(made):
     kernel, term = discriminator.full.downs[1].convolution.kernel, R1Penalty(discriminator, 1.0)
     with tf.GradientTape() as tape:
         penalty = term.penalty(batch["a"], batch["y_a"])
-    slope = tape.gradient(penalty, kernel.value)
+    slope = tape.gradient(penalty, tf_variable(kernel))
     start, direction, step = kernel.numpy(), np.random.default_rng(0).normal(size=kernel.shape), 1e-6
     ends = []
     for sign in (1, -1):

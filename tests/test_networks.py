@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from elegant_tf.model.keras_versions import tf_variable
 from elegant_tf.model.networks import Decoder, Discriminator, Encoder, channel_counts
 
 POLICIES = ["float32", "mixed_float16", "mixed_bfloat16"]
@@ -148,7 +149,8 @@ def test_outputs_and_variables_are_float32(policy):
     assert residual.dtype == logits.dtype == tf.float32
     compute = encoder.dtype_policy.compute_dtype
     assert {tensor.dtype.name for tensor in (code, *skips)} == {compute}
-    assert {variable.dtype for network in (encoder, decoder, judge) for variable in network.weights} == {"float32"}
+    weights = [weight for network in (encoder, decoder, judge) for weight in network.weights]
+    assert {tf_variable(weight).dtype for weight in weights} == {tf.float32}
     assert {down.convolution.compute_dtype for down in encoder.downs} == {compute}
 
 

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 import tiny
 
+from elegant_tf.model.keras_versions import as_keras_3
 from elegant_tf.training.optimizers import Adam, Muon, StepDecay, l2_of, make_optimizer, orthogonal
 
 
@@ -21,7 +22,7 @@ class Rates(keras.optimizers.schedules.LearningRateSchedule):
 
 def variables(seed=0, dtype=tf.float64):
     random = np.random.default_rng(seed)
-    return [keras.Variable(random.normal(size=shape), dtype=dtype.name) for shape in ((3, 2), (4,), ())]
+    return [tiny.variable(random.normal(size=shape), dtype.name) for shape in ((3, 2), (4,), ())]
 
 
 def gradients(seed, dtype=tf.float64):
@@ -52,9 +53,10 @@ def test_is_pytorchs_adam(compiled):
     trained = variables()
     start = [variable.numpy() for variable in trained]
     rates = [2e-4, 2e-4, 1e-4, 3e-4, 3e-4]
-    optimizer = Adam(Rates(rates))
+    optimizer = as_keras_3(Adam(Rates(rates)))
     optimizer.build(trained)
-    apply = tf.function(lambda grads: optimizer.apply(grads, trained)) if compiled else optimizer.apply
+    step = lambda grads: optimizer.apply(grads, trained)  # noqa: E731
+    apply = tf.function(step) if compiled else step
     for t in range(1, len(rates) + 1):
         apply(gradients(t))
     for found, expected in zip(trained, reference(start, rates, 0.5, 0.999), strict=True):
@@ -63,7 +65,8 @@ def test_is_pytorchs_adam(compiled):
 
 def test_is_keras_adam_with_its_epsilon():
     mine, theirs = variables(), variables()
-    optimizers = Adam(1e-2), keras.optimizers.Adam(1e-2, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
+    theirs_too = keras.optimizers.Adam(1e-2, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
+    optimizers = as_keras_3(Adam(1e-2)), as_keras_3(theirs_too)
     for optimizer, trained in zip(optimizers, (mine, theirs), strict=True):
         for t in (1, 2, 3):
             optimizer.apply(gradients(t), trained)
@@ -142,13 +145,14 @@ def kernels(seed, dtype=tf.float64):
 
 @pytest.mark.parametrize("compiled", [False, True])
 def test_muon_makes_orthogonal_steps_for_hidden_kernels(compiled):
-    trained, alone = ([keras.Variable(value, dtype="float64") for value in kernels(0)] for _ in range(2))
+    trained, alone = ([tiny.variable(value, "float64") for value in kernels(0)] for _ in range(2))
     alone = alone[2:]
     expected = [value.numpy() for value in trained[:2]]
     rates = (2e-3, 2e-3, 1e-3)
-    muon, adam = Muon(Rates(rates)), Adam(Rates(rates))
+    muon, adam = as_keras_3(Muon(Rates(rates))), as_keras_3(Adam(Rates(rates)))
     muon.build(trained)
-    apply = tf.function(lambda grads: muon.apply(grads, trained)) if compiled else muon.apply
+    step = lambda grads: muon.apply(grads, trained)  # noqa: E731
+    apply = tf.function(step) if compiled else step
     momenta = [np.zeros_like(value) for value in expected]
     for t, rate in enumerate(rates, 1):
         apply(kernels(t))

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 import tiny
 
+from elegant_tf.model.keras_versions import tf_variable
 from elegant_tf.model.layers import Downsample, Normalization
 from elegant_tf.model.networks import Discriminator
 from elegant_tf.model.recompute import recomputed
@@ -28,7 +29,7 @@ def make_block():
 
 def slopes(block, layers, images, again):
     """First gradients of a sum over the block's result, and those of the squares of the images' gradient."""
-    weights = [weight.value for layer in layers for weight in layer.trainable_variables]
+    weights = [tf_variable(weight) for layer in layers for weight in layer.trainable_variables]
     with tf.GradientTape() as outer:
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(images)

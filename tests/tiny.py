@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -40,6 +41,13 @@ EVERY_LOSS = {
 
 # What moves a state of its own once an update, and draws numbers for every image.
 JUDGED_OTHERWISE = {"discriminator_norm": "spectral", "augment": ("shift", "cutout", "colour")}
+
+
+def variable(value, dtype: str = "float32"):
+    """A variable of Keras with that value."""
+    made = keras.layers.Layer(dtype=dtype).add_weight(name="variable", shape=np.shape(value))
+    made.assign(value)
+    return made
 
 
 def config(**overrides) -> Config:

@@ -19,6 +19,7 @@ from elegant_tf.evaluation.classifier import Accuracy, AttributeClassifier
 from elegant_tf.evaluation.report.tables import Table
 from elegant_tf.images import BadImage
 from elegant_tf.model.keras_settings import keras_defaults
+from elegant_tf.model.keras_versions import as_keras_3
 
 # Augmentation keeps the classifier from learning faint traces of editing or drawing: shifts as a share of the side, the
 # rest in units of [-1, 1].
@@ -111,7 +112,7 @@ def _accuracy(right: np.ndarray, has: np.ndarray) -> Accuracy:
 
 def _fit(network: keras.Model, source: Source, training: Training) -> None:
     rate = keras.optimizers.schedules.CosineDecay(training.learning_rate, training.steps)
-    optimizer = keras.optimizers.Adam(rate)
+    optimizer = as_keras_3(keras.optimizers.Adam(rate))
     optimizer.build(network.trainable_variables)
 
     @tf.function

@@ -22,6 +22,7 @@ from elegant_tf.files import atomic_directory
 from elegant_tf.images import check_image_size
 from elegant_tf.marks import EDITED, model_hash
 from elegant_tf.model.elegant import Elegant
+from elegant_tf.model.keras_versions import tf_variable
 from elegant_tf.model.latent import block_bounds
 from elegant_tf.paths import any_path, check_loadable
 from elegant_tf.remote import as_path
@@ -132,7 +133,7 @@ def load_for_export(run_dir: str | os.PathLike[str], step: int | None, precision
     kept, step = load_generator(run_dir, step)
     generator = make_generator(read_model(run_dir), precision)
     for variable, value in zip(generator.weights, kept.weights, strict=True):
-        variable.assign(tf.cast(value.value, variable.dtype))
+        variable.assign(tf.cast(tf_variable(value), variable.dtype))
     return generator, step
 
 
@@ -142,7 +143,7 @@ def _save(generator: Elegant, options: ExportOptions, size: int, described: Mapp
     asset.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
     module = tf.Module()
     # The variables alone: TensorFlow cannot save a module that holds a Keras 3 model called with several arguments.
-    module.generator_variables = [variable.value for variable in generator.weights]
+    module.generator_variables = [tf_variable(variable) for variable in generator.weights]
     module.metadata_file = tf.saved_model.Asset(str(asset))
     module.functions = signatures
     tf.saved_model.save(module, str(path), signatures=signatures)

@@ -26,6 +26,7 @@ from elegant_tf.export.savedmodel import describe, load_for_export
 from elegant_tf.files import atomic_directory, write_json, write_text
 from elegant_tf.images import check_image_size, to_float, to_uint8
 from elegant_tf.model.elegant import Elegant
+from elegant_tf.model.keras_versions import tf_variable
 from elegant_tf.paths import any_path, check_new_directory
 from elegant_tf.rundir import read_model
 
@@ -152,7 +153,7 @@ def _write(
     files = {kind: folder / f"elegant_{kind}.tflite" for kind in kinds}
     with tempfile.TemporaryDirectory() as saved:
         module = tf.Module()
-        module.generator_variables = [variable.value for variable in generator.weights]
+        module.generator_variables = [tf_variable(variable) for variable in generator.weights]
         tf.saved_model.save(module, saved, signatures=functions)
         convert = functools.cache(functools.partial(_convert, saved, tuple(functions)))
         for kind, path in files.items():

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import keras
 import numpy as np
+import tensorflow as tf
 
 from elegant_tf.model.elegant import Elegant, MultiScaleDiscriminator
 from elegant_tf.model.networks import Decoder, Discriminator, Encoder
@@ -25,7 +25,7 @@ class TorchParameter(NamedTuple):
 
     network: str
     name: str
-    variable: keras.Variable
+    variable: tf.Variable
     channels: int = 0
 
     @property

@@ -13,8 +13,8 @@ except Exception as error:  # Keras raises almost any exception on settings that
         f"Keras cannot be loaded ({error}): set KERAS_BACKEND=tensorflow, and check ~/.keras/keras.json or KERAS_HOME"
     ) from error
 
-if keras.config.backend() != "tensorflow":
+if keras.backend.backend() != "tensorflow":
     raise UserError(
-        f"Keras runs on {keras.config.backend()}, as KERAS_BACKEND or ~/.keras/keras.json says, and elegant_tf needs "
+        f"Keras runs on {keras.backend.backend()}, as KERAS_BACKEND or ~/.keras/keras.json says, and elegant_tf needs "
         "TensorFlow: set KERAS_BACKEND=tensorflow before Keras is imported"
     )

@@ -25,7 +25,7 @@ LEAST_HIDDEN_CHANNELS = 12
 
 
 @keras.saving.register_keras_serializable(package="elegant_tf")
-class CpuTraining(keras.DTypePolicy):
+class CpuTraining(keras.mixed_precision.Policy):
     """A dtype policy whose layers train with the kernels of this module.
 
     Args:
@@ -45,7 +45,7 @@ class CpuTraining(keras.DTypePolicy):
         return {"name": self.name}
 
 
-def training_policy(precision: str, gpu: bool | None = None) -> keras.DTypePolicy:
+def training_policy(precision: str, gpu: bool | None = None) -> keras.mixed_precision.Policy:
     """The dtype policy to train networks with: Keras' own on a GPU or a TPU, else `CpuTraining`.
 
     On a CPU, `mixed_bfloat16` is float32 with bfloat16 factors in hidden kernels' products: a processor with
@@ -58,7 +58,7 @@ def training_policy(precision: str, gpu: bool | None = None) -> keras.DTypePolic
     if gpu is None:
         gpu = bool(tf.config.list_physical_devices("GPU") or tf.config.list_logical_devices("TPU"))
     if gpu:
-        return keras.dtype_policies.get(precision)
+        return keras.mixed_precision.Policy(precision)
     if precision == "mixed_bfloat16":
         return CpuTraining("float32", product_dtype="bfloat16")
     return CpuTraining(precision)

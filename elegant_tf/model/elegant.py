@@ -51,7 +51,7 @@ class Elegant(keras.Model):
             "depth": self.depth,
             "flip_tta": self.flip_tta,
         }
-        return {**super().get_config(), **arguments}
+        return {**keras.layers.Layer.get_config(self), **arguments}
 
     def code_shape(self, image_size: int) -> tuple[int, int, int]:
         """`(h, w, C)` of the codes to edit with, of images of that side."""
@@ -165,7 +165,7 @@ class MultiScaleDiscriminator(keras.Model):
     def get_config(self) -> dict[str, Any]:
         arguments = ("image_size", "labels", "width", "conditioning", "norm")
         whole = self.full.get_config()
-        return {**super().get_config(), **{name: whole[name] for name in arguments}}
+        return {**keras.layers.Layer.get_config(self), **{name: whole[name] for name in arguments}}
 
     def call(self, images: tf.Tensor, labels: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
         """Logits `[N, L]` at full and at half scale of images `[N, S, S, 3]` in [-1, 1] under labels `[N, L, n]`."""

@@ -15,16 +15,16 @@ def keras_defaults() -> Iterator[None]:
     Also a decorator of functions. The user's settings come back at the end.
     """
     floatx, policy, data_format = (
-        keras.config.floatx(),
-        keras.config.dtype_policy(),
-        keras.config.image_data_format(),
+        keras.backend.floatx(),
+        keras.mixed_precision.global_policy(),
+        keras.backend.image_data_format(),
     )
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
-    keras.config.set_image_data_format("channels_last")
+    keras.backend.set_floatx("float32")
+    keras.mixed_precision.set_global_policy("float32")
+    keras.backend.set_image_data_format("channels_last")
     try:
         yield
     finally:
-        keras.config.set_floatx(floatx)
-        keras.config.set_dtype_policy(policy)
-        keras.config.set_image_data_format(data_format)
+        keras.backend.set_floatx(floatx)
+        keras.mixed_precision.set_global_policy(policy)
+        keras.backend.set_image_data_format(data_format)

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from elegant_tf.model.cpu_kernels import CpuTraining, can_downsample, downsample, normalize, unit, upsample
+from elegant_tf.model.keras_versions import NOT_CAST
 
 KERNEL_STDDEV = 0.02
 
@@ -30,8 +31,8 @@ class Normalization(keras.layers.Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._on_cpu = isinstance(self.dtype_policy, CpuTraining)
-        self.alpha = self.add_weight(name="alpha", shape=(1,), initializer="ones", autocast=False)
-        self.beta = self.add_weight(name="beta", shape=(1,), initializer="zeros", autocast=False)
+        self.alpha = self.add_weight(name="alpha", shape=(1,), initializer="ones", **NOT_CAST)
+        self.beta = self.add_weight(name="beta", shape=(1,), initializer="zeros", **NOT_CAST)
         self.built = True
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -59,8 +60,8 @@ class InstanceNormalization(keras.layers.Layer):
     def __init__(self, channels: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.channels = channels
-        self.gamma = self.add_weight(name="gamma", shape=(channels,), initializer="ones", autocast=False)
-        self.beta = self.add_weight(name="beta", shape=(channels,), initializer="zeros", autocast=False)
+        self.gamma = self.add_weight(name="gamma", shape=(channels,), initializer="ones", **NOT_CAST)
+        self.beta = self.add_weight(name="beta", shape=(channels,), initializer="zeros", **NOT_CAST)
         self.built = True
 
     def get_config(self) -> dict[str, Any]:

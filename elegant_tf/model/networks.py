@@ -34,7 +34,7 @@ class _Network(keras.Model):
         self.built = True
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **self._arguments}
+        return {**keras.layers.Layer.get_config(self), **self._arguments}  # with Keras 2, a model's is empty
 
     def _run(
         self,
@@ -58,14 +58,14 @@ class _Network(keras.Model):
 
 def _downs(
     channels: Sequence[int],
-    dtype: keras.DTypePolicy,
+    dtype: keras.mixed_precision.Policy,
     kind: type[Downsample] | type[SpectralDownsample] = Downsample,
 ) -> list[keras.layers.Layer]:
     """Layers from each number of channels to the next."""
     return [kind(*counts, dtype=dtype, name=f"down{level}") for level, counts in enumerate(pairwise(channels))]
 
 
-def _normalizations(count: int, dtype: keras.DTypePolicy) -> list[Normalization]:
+def _normalizations(count: int, dtype: keras.mixed_precision.Policy) -> list[Normalization]:
     return [Normalization(dtype=dtype, name=f"normalization{level}") for level in range(count)]
 
 

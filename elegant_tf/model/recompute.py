@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from elegant_tf.model.keras_versions import with_values
+
 
 def recomputed(
     block: Callable[..., tf.Tensor],
@@ -29,7 +31,7 @@ def recomputed(
 
     def compute(*tensors: tf.Tensor) -> tf.Tensor:
         # The weights as tensors: a custom gradient cannot see replicated variables.
-        with keras.StatelessScope(zip(weights, tensors[count:], strict=True)):
+        with with_values(zip(weights, tensors[count:], strict=True)):
             return block(*tensors[:count])
 
     @tf.custom_gradient

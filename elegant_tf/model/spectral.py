@@ -18,6 +18,7 @@ import keras
 import tensorflow as tf
 
 from elegant_tf.model.cpu_kernels import SQUARED_NORM_FLOOR, CpuTraining, can_downsample, downsample, unit
+from elegant_tf.model.keras_versions import NOT_CAST
 from elegant_tf.model.layers import DATA_FORMAT, KERNEL_STDDEV
 
 STEPS = 10
@@ -39,10 +40,10 @@ class Spectral(keras.layers.Layer):
         weights = keras.initializers.RandomNormal(0.0, KERNEL_STDDEV)
         start = keras.initializers.Constant(filters**-0.5)
         # Not cast to float16 before the norm is known.
-        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=weights, autocast=False)
-        self.bias = self.add_weight(name="bias", shape=(filters,), initializer=bias, autocast=False)
+        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=weights, **NOT_CAST)
+        self.bias = self.add_weight(name="bias", shape=(filters,), initializer=bias, **NOT_CAST)
         self.direction = self.add_weight(
-            name="direction", shape=(filters,), initializer=start, trainable=False, autocast=False
+            name="direction", shape=(filters,), initializer=start, trainable=False, **NOT_CAST
         )
         self.built = True
 

@@ -28,7 +28,7 @@ def make_learner(
     terms: Sequence[Term] = (),
     generator_optimizer: keras.optimizers.Optimizer | None = None,
     discriminator_optimizer: keras.optimizers.Optimizer | None = None,
-    policy: keras.DTypePolicy | None = None,
+    policy: keras.mixed_precision.Policy | None = None,
 ) -> Learner:
     """A new learner; make it in the strategy's scope.
 

@@ -14,10 +14,14 @@ from elegant_tf.config import Config
 from elegant_tf.errors import UserError
 from elegant_tf.files import free_bytes, literal
 from elegant_tf.model.elegant import Elegant
+from elegant_tf.model.keras_versions import state_name, tf_variable
 from elegant_tf.rundir import check_start
 from elegant_tf.runs import checkpoint_reader, checkpoint_steps, load_generator, newest_checkpoint, opened
 from elegant_tf.training.gradients import GradientStep
 from elegant_tf.training.update import Learner
+
+# The first of an optimizer's variables.
+_FIRST = "learner/{name}/0/.ATTRIBUTES/VARIABLE_VALUE"
 
 # Where checkpoints of configurations of version 0 have the optimizers, whose variables had other names then.
 _OLD_OPTIMIZER = "learner/{side}_optimizer/{slot}/{place}/.ATTRIBUTES/VARIABLE_VALUE"
@@ -100,8 +104,20 @@ class Checkpoints:
                 for side in ("generator", "discriminator"):
                     _restore_old(reader, side, getattr(self._learner, f"{side}_step"), self._learner.updates)
             else:
-                self._checkpoint.restore(path).assert_consumed()
+                self._restore(path, reader)
         return str(self._files.path(step))
+
+    def _restore(self, path: str, reader: tf.train.CheckpointReader) -> None:
+        optimizers = _optimizers(self._learner)
+        found = {name: held for name, held in optimizers.items() if reader.has_tensor(_FIRST.format(name=name))}
+        if len(found) == len(optimizers):
+            self._checkpoint.restore(path).assert_consumed()
+            return
+        for name in optimizers.keys() - found.keys():
+            side = name.partition("_")[0]
+            logging.warning("the %s's optimizer begins anew: the checkpoint is of another version of Keras", side)
+        part = tf.train.Checkpoint(learner=tf.train.Checkpoint(**_networks(self._learner), **found))
+        part.restore(path).assert_existing_objects_matched().expect_partial()
 
     def newest(self) -> str | None:
         """The path of the newest checkpoint that is not known to be damaged; None if there is none."""
@@ -156,20 +172,18 @@ def load_start(config: Config) -> Elegant:
 def _networks(learner: Learner) -> dict[str, Any]:
     """What every version's checkpoints hold under the same names."""
     held = {
-        "generator_variables": [variable.value for variable in learner.generator.weights],
-        "discriminator_variables": [variable.value for variable in learner.discriminator.weights],
+        "generator_variables": [tf_variable(variable) for variable in learner.generator.weights],
+        "discriminator_variables": [tf_variable(variable) for variable in learner.discriminator.weights],
         "updates": learner.updates,
     }
     if learner.average is not None:
-        held["averaged_variables"] = [variable.value for variable in learner.average.weights]
+        held["averaged_variables"] = [tf_variable(variable) for variable in learner.average.weights]
     return held
 
 
 def _optimizers(learner: Learner) -> dict[str, Any]:
-    return {
-        "generator_optimizer_state": learner.generator_step.state,
-        "discriminator_optimizer_state": learner.discriminator_step.state,
-    }
+    steps = {"generator": learner.generator_step, "discriminator": learner.discriminator_step}
+    return {f"{side}_{state_name(step.optimizer)}": step.state for side, step in steps.items()}
 
 
 def _is_old(reader: tf.train.CheckpointReader) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from elegant_tf.model.keras_versions import as_keras_3, tf_variable
+
 FIRST_LOSS_SCALE = 2.0**15
 LOSS_SCALE_GROWTH_UPDATES = 2000
 
@@ -30,15 +32,15 @@ class GradientStep:
 
     def __init__(
         self,
-        variables: Sequence[keras.Variable],
+        variables: Sequence[tf.Variable],
         optimizer: keras.optimizers.Optimizer,
         l2: float = 0.0,
         loss_scaling: bool = False,
         replicas: int = 1,
     ) -> None:
-        optimizer.build(list(variables))
-        self.variables = [variable.value for variable in variables]
-        self.optimizer = optimizer
+        self.optimizer = as_keras_3(optimizer)
+        self.optimizer.build(list(variables))
+        self.variables = [tf_variable(variable) for variable in variables]
         self._keras_variables = list(variables)
         self._l2 = l2
         self._replicas = replicas
@@ -49,7 +51,7 @@ class GradientStep:
     def state(self) -> list[tf.Variable]:
         """What a checkpoint must hold: the optimizer's variables, and the loss scale if there is one."""
         scaling = [self.scale, self.good_updates] if self.scale is not None else []
-        return [*(variable.value for variable in self.optimizer.variables), *scaling]
+        return [*map(tf_variable, self.optimizer.variables), *scaling]
 
     def __call__(self, tape: tf.GradientTape, loss: tf.Tensor) -> None:
         """Differentiates the loss, which the tape has recorded, and updates the variables."""

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from elegant_tf.config import Config
 from elegant_tf.model.cpu_kernels import is_hidden
+from elegant_tf.model.keras_versions import OptimizerBase, tf_variable
 
 EPSILON = 1e-8
 
@@ -97,7 +98,7 @@ class StepDecay(keras.optimizers.schedules.LearningRateSchedule):
 
 
 @keras.saving.register_keras_serializable(package="elegant_tf")
-class Adam(keras.optimizers.Optimizer):
+class Adam(OptimizerBase):
     """Adam in one fused kernel per variable, where Keras' own makes a dozen passes over memory.
 
     PyTorch 0.3's update, and Keras' with this epsilon:
@@ -112,7 +113,7 @@ class Adam(keras.optimizers.Optimizer):
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.beta_1, self.beta_2 = beta_1, beta_2
 
-    def build(self, variables: Sequence[keras.Variable]) -> None:
+    def build(self, variables: Sequence[tf.Variable]) -> None:
         if self.built:
             return
         super().build(variables)
@@ -130,16 +131,16 @@ class Adam(keras.optimizers.Optimizer):
         gradient: tf.Tensor,
         variable: tf.Variable,
         learning_rate: tf.Tensor,
-        mean: keras.Variable,
-        square: keras.Variable,
+        mean: tf.Variable,
+        square: tf.Variable,
     ) -> None:
         dtype = variable.dtype
         beta1, beta2 = (tf.constant(beta, dtype) for beta in (self.beta_1, self.beta_2))
-        count = tf.cast(self.iterations.value + 1, dtype)
+        count = tf.cast(tf_variable(self.iterations) + 1, dtype)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
-            m=mean.value.handle,
-            v=square.value.handle,
+            m=tf_variable(mean).handle,
+            v=tf_variable(square).handle,
             beta1_power=tf.pow(beta1, count),
             beta2_power=tf.pow(beta2, count),
             lr=tf.cast(learning_rate, dtype),
@@ -166,13 +167,13 @@ class Muon(Adam):
     Args: Adam's.
     """
 
-    def build(self, variables: Sequence[keras.Variable]) -> None:
+    def build(self, variables: Sequence[tf.Variable]) -> None:
         if self.built:
             return
-        keras.optimizers.Optimizer.build(self, variables)
-        self.means: list[keras.Variable | None] = []
-        self.squares: list[keras.Variable | None] = []
-        self.momenta: list[keras.Variable | None] = []
+        OptimizerBase.build(self, variables)
+        self.means: list[tf.Variable | None] = []
+        self.squares: list[tf.Variable | None] = []
+        self.momenta: list[tf.Variable | None] = []
         for variable in variables:
             hidden = is_hidden(variable.shape)
             for slots, name, used in (
@@ -188,8 +189,8 @@ class Muon(Adam):
             super().update_step(gradient, variable, learning_rate)
             return
         gradient = tf.cast(gradient, variable.dtype)
-        self.assign_add(momentum, (1.0 - MOMENTUM) * (gradient - momentum.value))
-        step = _muon_step(gradient + MOMENTUM * (momentum.value - gradient))
+        self.assign_add(momentum, (1.0 - MOMENTUM) * (gradient - tf_variable(momentum)))
+        step = _muon_step(gradient + MOMENTUM * (tf_variable(momentum) - gradient))
         self.assign_sub(variable, tf.cast(learning_rate, variable.dtype) * step)
 
 

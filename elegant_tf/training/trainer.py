@@ -25,6 +25,7 @@ from elegant_tf.files import remove_parts
 from elegant_tf.images import to_uint8
 from elegant_tf.losses.term import Term, halves
 from elegant_tf.model.elegant import Elegant
+from elegant_tf.model.keras_versions import check_optimizer
 from elegant_tf.paths import any_path
 from elegant_tf.remote import as_path, is_remote
 from elegant_tf.rundir import (
@@ -72,14 +73,16 @@ class Trainer:
         run_dir: the run directory; made when missing.
         evaluator: called every `--evaluate_every` steps, which must be 0 without one.
         terms: further losses of the generator, see `losses.term.Term`.
-        generator_optimizer, discriminator_optimizer: any Keras optimizers; None: what `--optimizer` names.
+        generator_optimizer, discriminator_optimizer: any Keras optimizers, with Keras 2 tensorflow-addons', too; None:
+            what `--optimizer` names.
         on_screen: whether to show progress on `sys.stderr`; it goes to the run directory's `train.log` in any case.
         strategy: the devices that train; None: what `--strategy` names. With several machines, every worker makes a
             trainer, and worker 0, the chief, alone writes to the run directory, which all must see.
 
     Raises:
         UserError: the directory holds a run of another configuration or cannot be written, another process trains in
-            it, the data cannot be used, or the other workers cannot be reached.
+            it, the data cannot be used, an optimizer is of another Keras than the one that is installed, or the other
+            workers cannot be reached.
     """
 
     def __init__(
@@ -119,8 +122,8 @@ class Trainer:
                 config,
                 self._strategy.num_replicas_in_sync,
                 terms,
-                _in_this_scope(generator_optimizer),
-                _in_this_scope(discriminator_optimizer),
+                _in_this_scope(generator_optimizer, "generator_optimizer"),
+                _in_this_scope(discriminator_optimizer, "discriminator_optimizer"),
             )
         self._checkpoints = Checkpoints(self.learner, self.run_dir, config.run.checkpoints_kept)
         self._evaluator = evaluator
@@ -434,9 +437,15 @@ def _stop_signals() -> list[signal.Signals]:
     return [signal.SIGINT, signal.SIGTERM, *([] if stays else [signal.SIGHUP])]
 
 
-def _in_this_scope(optimizer: keras.optimizers.Optimizer | None) -> keras.optimizers.Optimizer | None:
-    """A new optimizer like this one. One made outside a strategy's scope would let replicas diverge silently."""
-    return None if optimizer is None else type(optimizer).from_config(optimizer.get_config())
+def _in_this_scope(optimizer: keras.optimizers.Optimizer | None, name: str) -> keras.optimizers.Optimizer | None:
+    """A new optimizer like this one. One made outside a strategy's scope would let replicas diverge silently.
+
+    Raises UserError, naming the argument that it was passed as, if it is of another Keras.
+    """
+    if optimizer is None:
+        return None
+    check_optimizer(optimizer, name)
+    return type(optimizer).from_config(optimizer.get_config())
 
 
 def _weighted_mean(rows: list[tuple[int, dict[str, float]]]) -> dict[str, float]:

@@ -10,6 +10,7 @@ import tensorflow as tf
 from elegant_tf.losses.replicas import WHOLE, Part, uniform
 from elegant_tf.losses.term import Batch, Generated, Step, Term, halves, weight_at
 from elegant_tf.model.elegant import Elegant, MultiScaleDiscriminator, apply_residual
+from elegant_tf.model.keras_versions import tf_variable
 from elegant_tf.model.latent import exchange
 from elegant_tf.training.gradients import GradientStep
 from elegant_tf.training.parts import SharedCodes, in_parts, sum_over
@@ -161,7 +162,8 @@ class Learner:
         if self.average is None:
             return
         for average, variable in zip(self.average.weights, self.generator.weights, strict=True):
-            average.value.assign_sub((1.0 - self._keep) * (average.value - variable.value))
+            mine, theirs = tf_variable(average), tf_variable(variable)
+            mine.assign_sub((1.0 - self._keep) * (mine - theirs))
 
 
 def generate(generator: Elegant, batch: Batch, exchanged: tf.Tensor) -> Generated:
