@@ -45,8 +45,10 @@ def make_generator(model: ModelConfig, policy: keras.mixed_precision.Policy | st
     )
 
 
-def make_discriminator(config: Config, policy: keras.mixed_precision.Policy | str) -> MultiScaleDiscriminator:
-    """Discriminators with new weights."""
+def make_discriminator(
+    config: Config, policy: keras.mixed_precision.Policy | str, normalization: keras.layers.Layer | None = None
+) -> MultiScaleDiscriminator:
+    """Discriminators with new weights; `normalization`: a layer to use instead of `--discriminator_norm`'s."""
     model = config.model
     return MultiScaleDiscriminator(
         model.image_size,
@@ -54,6 +56,7 @@ def make_discriminator(config: Config, policy: keras.mixed_precision.Policy | st
         model.width,
         config.loss.conditioning,
         config.loss.discriminator_norm,
+        normalization,
         dtype=policy,
     )
 

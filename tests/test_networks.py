@@ -170,3 +170,16 @@ def test_configuration_round_trip(kind, arguments):
     assert type(again) is type(network)
     assert again.get_config() == network.get_config()
     assert [weight.shape for weight in again.weights] == [weight.shape for weight in network.weights]
+
+
+def test_any_layer_normalizes_the_discriminator():
+    layer = keras.layers.LayerNormalization(epsilon=1e-2)
+    judge = discriminator(normalization=layer)
+    assert [one.epsilon for one in judge.normalizations] == [1e-2] * 3
+    assert len({id(one) for one in (*judge.normalizations, layer)}) == 4
+    again = Discriminator.from_config(judge.get_config())
+    again.set_weights(judge.get_weights())
+    inputs = images(2, 32, 32, 3), tf.constant(np.eye(3, dtype=np.float32)[None, :2])
+    inputs = inputs[0], tf.repeat(inputs[1], 2, axis=0)
+    np.testing.assert_array_equal(judge(*inputs), again(*inputs))
+    assert np.abs(judge(*inputs) - discriminator(norm="spectral")(*inputs)).max() > 0

@@ -302,11 +302,14 @@ def test_an_evaluator_is_called_when_due(tmp_path):
     assert [json.loads(line) for line in lines] == [{"step": step, "realised": 0.5} for step in (2, 4)]
 
 
-def test_any_keras_optimizer_trains_and_resumes(tmp_path):
+def test_any_keras_optimizer_and_normalization_train_and_resume(tmp_path):
     def trained(steps, run_dir):
-        optimizers = keras.optimizers.Lion(1e-3), keras.optimizers.RMSprop(1e-3)
         trainer = Trainer(
-            tiny.config(steps=steps), run_dir, generator_optimizer=optimizers[0], discriminator_optimizer=optimizers[1]
+            tiny.config(steps=steps),
+            run_dir,
+            generator_optimizer=keras.optimizers.Lion(1e-3),
+            discriminator_optimizer=keras.optimizers.RMSprop(1e-3),
+            discriminator_normalization=keras.layers.GroupNormalization(2),
         )
         trainer.train()
         return trainer
@@ -315,5 +318,8 @@ def test_any_keras_optimizer_trains_and_resumes(tmp_path):
     trained(2, tmp_path / "parts")
     parts = trained(4, tmp_path / "parts")
     assert isinstance(parts.learner.generator_step.optimizer, keras.optimizers.Lion)
+    normalizations = parts.learner.discriminator.half.normalizations
+    assert {type(layer) for layer in normalizations} == {keras.layers.GroupNormalization}
+    assert any(np.abs(layer.beta.numpy()).max() > 0 for layer in normalizations)
     for one, other in zip(whole.learner.generator_step.state, parts.learner.generator_step.state, strict=True):
         np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-3, atol=1e-5)

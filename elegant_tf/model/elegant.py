@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -145,6 +145,7 @@ class MultiScaleDiscriminator(keras.Model):
         width: channels of each one's first block.
         conditioning: how they take labels in, `planes` or `projection`; see `networks.Discriminator`.
         norm: `l2`, `instance` or `spectral`; see there.
+        normalization: a layer to follow convolutions instead; see there.
     """
 
     def __init__(
@@ -154,16 +155,23 @@ class MultiScaleDiscriminator(keras.Model):
         width: int = 64,
         conditioning: str = "planes",
         norm: str = "l2",
+        normalization: keras.layers.Layer | Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        alike: dict[str, Any] = {"labels": labels, "width": width, "conditioning": conditioning, "norm": norm}
+        alike: dict[str, Any] = {
+            "labels": labels,
+            "width": width,
+            "conditioning": conditioning,
+            "norm": norm,
+            "normalization": normalization,
+        }
         self.full = Discriminator(image_size, **alike, dtype=self.dtype_policy, name="full")
         self.half = Discriminator(image_size // 2, **alike, dtype=self.dtype_policy, name="half")
         self.built = True
 
     def get_config(self) -> dict[str, Any]:
-        arguments = ("image_size", "labels", "width", "conditioning", "norm")
+        arguments = ("image_size", "labels", "width", "conditioning", "norm", "normalization")
         whole = self.full.get_config()
         return {**keras.layers.Layer.get_config(self), **{name: whole[name] for name in arguments}}
 

@@ -39,6 +39,12 @@ def check_optimizer(optimizer: Any, argument: str) -> None:
         _refuse(optimizer, "optimizer", argument)
 
 
+def check_layer(layer: Any, argument: str) -> None:
+    """Raises UserError, naming the argument that it was passed as, unless the layer is one of this Keras."""
+    if not isinstance(layer, keras.layers.Layer):
+        _refuse(layer, "layer", argument)
+
+
 def _refuse(made: Any, kind: str, argument: str) -> None:
     raise UserError(
         f"{argument}: {type(made).__module__}.{type(made).__name__} is no {kind} of Keras {keras.__version__}, which "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -50,10 +51,14 @@ class _Network(keras.Model):
 
         def block(x: tf.Tensor) -> tf.Tensor:
             for layer in layers:
-                x = layer(x, training=training)
+                x = layer(x, training=training) if _knows_training(layer) else layer(x)
             return tf.nn.leaky_relu(x, LEAK)
 
         return self._run(block, layers, [x], training)
+
+
+def _knows_training(layer: keras.layers.Layer) -> bool:
+    return "training" in inspect.signature(layer.call).parameters
 
 
 def _downs(
@@ -167,6 +172,8 @@ class Discriminator(_Network):
         norm: `l2`: the authors' `Normalization` follows each convolution; `instance`: `InstanceNormalization` follows
             each but the first, where it would take away what constant label planes add; `spectral`: all kernels, the
             dense layer's too, have spectral normalization, and there is no other.
+        normalization: a layer; copies of it follow each convolution but the first, instead of the normalization of
+            `norm`. Any layer that keeps shapes.
     """
 
     def __init__(
@@ -176,14 +183,18 @@ class Discriminator(_Network):
         width: int = 64,
         conditioning: str = "planes",
         norm: str = "l2",
+        normalization: keras.layers.Layer | Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        if isinstance(normalization, Mapping):  # as in a configuration
+            normalization = keras.saving.deserialize_keras_object(normalization)
         arguments = {
             "image_size": image_size,
             "labels": labels,
             "width": width,
             "conditioning": conditioning,
             "norm": norm,
+            "normalization": keras.saving.serialize_keras_object(normalization) if normalization else None,
         }
         super().__init__(arguments, **kwargs)
         self.channels = channel_counts(width, DISCRIMINATOR_DEPTH)
@@ -191,9 +202,22 @@ class Discriminator(_Network):
         planes = conditioning == "planes"
         channels = [3 + labels if planes else 3, *self.channels]
         self.downs = _downs(channels, self.dtype_policy, SpectralDownsample if norm == "spectral" else Downsample)
-        self.normalizations = self._make_normalizations(norm)
+        if normalization:
+            self.normalizations = self._copies(normalization, image_size)
+        else:
+            self.normalizations = self._make_normalizations(norm)
         cell = -(-image_size // 2**DISCRIMINATOR_DEPTH)
         self.dense = self._make_dense(norm, cell * cell * self.channels[-1], 1 if planes else 1 + labels)
+
+    def _copies(self, layer: keras.layers.Layer, image_size: int) -> list[keras.layers.Layer]:
+        """New layers like this one, for all blocks but the first."""
+        copies = []
+        for level, count in enumerate(self.channels[1:], 1):
+            own = {"name": f"normalization{level}", "dtype": self.dtype_policy}
+            copies.append(type(layer).from_config({**layer.get_config(), **own}))
+            side = -(-image_size // 2 ** (level + 1))
+            copies[-1].build((None, side, side, count))
+        return copies
 
     def _make_normalizations(self, norm: str) -> list[keras.layers.Layer]:
         """Those of the last blocks; the first blocks may have none."""

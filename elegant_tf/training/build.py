@@ -28,6 +28,7 @@ def make_learner(
     terms: Sequence[Term] = (),
     generator_optimizer: keras.optimizers.Optimizer | None = None,
     discriminator_optimizer: keras.optimizers.Optimizer | None = None,
+    discriminator_normalization: keras.layers.Layer | None = None,
     policy: keras.mixed_precision.Policy | None = None,
 ) -> Learner:
     """A new learner; make it in the strategy's scope.
@@ -37,6 +38,7 @@ def make_learner(
         replicas: how many replicas share a batch.
         terms: further losses of the generator.
         generator_optimizer, discriminator_optimizer: any Keras optimizers, new ones; None: what the configuration says.
+        discriminator_normalization: a layer, of which the discriminators use copies; None: what the configuration says.
         policy: of the networks; None: the fastest one for `--precision` on this machine.
 
     Raises:
@@ -45,7 +47,7 @@ def make_learner(
     _check_replicas(config, replicas)
     policy = policy or training_policy(config.optimizer.precision)
     generator = make_generator(config.model, policy)
-    discriminator = make_discriminator(config, policy)
+    discriminator = make_discriminator(config, policy, discriminator_normalization)
     for network in (generator.encoder, generator.decoder, discriminator.full, discriminator.half):
         network.recompute = config.run.recompute
     average = _copy(generator) if config.optimizer.ema_half_life else None

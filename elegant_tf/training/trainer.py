@@ -25,7 +25,7 @@ from elegant_tf.files import remove_parts
 from elegant_tf.images import to_uint8
 from elegant_tf.losses.term import Term, halves
 from elegant_tf.model.elegant import Elegant
-from elegant_tf.model.keras_versions import check_optimizer
+from elegant_tf.model.keras_versions import check_layer, check_optimizer
 from elegant_tf.paths import any_path
 from elegant_tf.remote import as_path, is_remote
 from elegant_tf.rundir import (
@@ -75,14 +75,17 @@ class Trainer:
         terms: further losses of the generator, see `losses.term.Term`.
         generator_optimizer, discriminator_optimizer: any Keras optimizers, with Keras 2 tensorflow-addons', too; None:
             what `--optimizer` names.
+        discriminator_normalization: any layer that keeps shapes, of Keras or with Keras 2 of tensorflow-addons, such as
+            `keras.layers.GroupNormalization(groups=-1)`; copies of it follow the discriminators' convolutions. None:
+            what `--discriminator_norm` names. A run that was trained with one is resumed with one like it.
         on_screen: whether to show progress on `sys.stderr`; it goes to the run directory's `train.log` in any case.
         strategy: the devices that train; None: what `--strategy` names. With several machines, every worker makes a
             trainer, and worker 0, the chief, alone writes to the run directory, which all must see.
 
     Raises:
         UserError: the directory holds a run of another configuration or cannot be written, another process trains in
-            it, the data cannot be used, an optimizer is of another Keras than the one that is installed, or the other
-            workers cannot be reached.
+            it, the data cannot be used, an optimizer or layer is of another Keras than the one that is installed, or
+            the other workers cannot be reached.
     """
 
     def __init__(
@@ -93,6 +96,7 @@ class Trainer:
         terms: Sequence[Term] = (),
         generator_optimizer: keras.optimizers.Optimizer | None = None,
         discriminator_optimizer: keras.optimizers.Optimizer | None = None,
+        discriminator_normalization: keras.layers.Layer | None = None,
         on_screen: bool = True,
         strategy: tf.distribute.Strategy | None = None,
     ) -> None:
@@ -124,6 +128,7 @@ class Trainer:
                 terms,
                 _in_this_scope(generator_optimizer, "generator_optimizer"),
                 _in_this_scope(discriminator_optimizer, "discriminator_optimizer"),
+                _checked(discriminator_normalization, "discriminator_normalization"),
             )
         self._checkpoints = Checkpoints(self.learner, self.run_dir, config.run.checkpoints_kept)
         self._evaluator = evaluator
@@ -446,6 +451,12 @@ def _in_this_scope(optimizer: keras.optimizers.Optimizer | None, name: str) -> k
         return None
     check_optimizer(optimizer, name)
     return type(optimizer).from_config(optimizer.get_config())
+
+
+def _checked(layer: keras.layers.Layer | None, name: str) -> keras.layers.Layer | None:
+    if layer is not None:
+        check_layer(layer, name)
+    return layer
 
 
 def _weighted_mean(rows: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
