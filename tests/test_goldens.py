@@ -230,7 +230,11 @@ def test_first_gradients_element_by_element(trained32, golden):
     assert len(keys) == 26
     for key in keys:
         error = trained32.gradients[0][key.removeprefix("u0/grad/")] - golden[key]
-        assert np.linalg.norm(error) <= 1e-3 * np.linalg.norm(golden[key]), key
+        scale = np.linalg.norm(golden[key])
+        if key.endswith("alpha"):
+            # A sum that may cancel: one slope is 1/2400 of beta's, of which rounding is 0.1 to 0.3 %, by processor.
+            scale = max(scale, 0.01 * np.linalg.norm(golden[key.replace("alpha", "beta")]))
+        assert np.linalg.norm(error) <= 1e-3 * scale, key
 
 
 def test_later_updates_in_float32(trained32, golden):
