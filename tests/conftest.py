@@ -18,7 +18,19 @@ settings.register_profile("project", deadline=None, derandomize=True, suppress_h
 settings.load_profile("project")
 
 # The files whose tests take longest: begun last, they would leave the other processor idle at the end.
-LONGEST = ("resume", "goldens", "torch_runs", "runs", "update", "evaluate", "savedmodel", "recipes", "trainer")
+LONGEST = (
+    "remote",
+    "resume",
+    "strategy",
+    "goldens",
+    "torch_runs",
+    "runs",
+    "update",
+    "evaluate",
+    "savedmodel",
+    "recipes",
+    "trainer",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -41,6 +42,17 @@ def quick(monkeypatch, tmp_path, quick_training):
     assert not [path for path in Path().iterdir() if path.name.endswith(":")]
 
 
+_PLACES = itertools.count()
+
+# Trains with a lock that counts as left behind after three seconds.
+IMPATIENT = """
+from elegant_tf import runlock
+from elegant_tf.cli.main import main
+runlock.BEAT, runlock.PATIENCE, runlock.SETTLE = 0.5, 3, 0.1
+raise SystemExit(main())
+"""
+
+
 @pytest.fixture(params=["ram", "gs"])
 def bucket(request, tmp_path_factory, monkeypatch):
     """An empty place on either store."""
@@ -54,7 +66,8 @@ def bucket(request, tmp_path_factory, monkeypatch):
     with gcs.serving(tmp_path_factory.mktemp("gcs")) as store:
         for name, value in store.environment.items():
             monkeypatch.setenv(name, value)
-        yield as_path(f"gs://{gcs.BUCKET}/files")
+        # TensorFlow remembers for some seconds what was at a path, in the test before.
+        yield as_path(f"gs://{gcs.BUCKET}/{next(_PLACES)}")
 
 
 def names_in(folder):
@@ -97,22 +110,22 @@ def copied(folder, target):
 
 @pytest.mark.slow
 def test_a_run_is_resumed_to_the_bit(bucket, tmp_path, celeba, capsys):
-    options = {"data": "celeba", "data_dir": celeba, "sample_every": 3, "checkpoint_every": 3, "checkpoints_kept": 2}
-    assert train(tmp_path / "run", steps=9, **options) == 0
+    options = {"data": "celeba", "data_dir": celeba, "sample_every": 2, "checkpoint_every": 2, "checkpoints_kept": 2}
+    assert train(tmp_path / "run", steps=5, **options) == 0
     run_dir = bucket / "run"
-    assert train(run_dir, steps=4, **options) == 0
-    aside = run_dir / "checkpoints" / ".step-7.part"  # as a kill leaves it
+    assert train(run_dir, steps=2, **options) == 0
+    aside = run_dir / "checkpoints" / ".step-3.part"  # as a kill leaves it
     aside.mkdir()
-    (aside / "step-7.index").write_bytes(b"x")
-    assert train(run_dir, steps=9, **options) == 0
-    assert "resuming at step 4 from" in capsys.readouterr().err
-    assert same(weights(run_dir, 9), weights(tmp_path / "run", 9))
+    (aside / "step-3.index").write_bytes(b"x")
+    assert train(run_dir, steps=5, **options) == 0
+    assert "resuming at step 2 from" in capsys.readouterr().err
+    assert same(weights(run_dir, 5), weights(tmp_path / "run", 5))
     here, there = names_in(tmp_path / "run"), names_in(run_dir)
     assert [name for name in here if "summaries" not in name] == [name for name in there if "summaries" not in name]
     rows = [json.loads(line)["step"] for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    assert rows == list(range(1, 10))
-    assert "all 9 steps are done" in (run_dir / "train.log").read_text()
-    assert tf.train.latest_checkpoint(str(run_dir / "checkpoints")) == str(run_dir / "checkpoints" / "step-9")
+    assert rows == list(range(1, 6))
+    assert "all 5 steps are done" in (run_dir / "train.log").read_text()
+    assert tf.train.latest_checkpoint(str(run_dir / "checkpoints")) == str(run_dir / "checkpoints" / "step-5")
 
 
 def test_a_second_trainer_is_refused_and_a_lock_without_life_is_taken_over(bucket, monkeypatch, capsys):
@@ -314,29 +327,29 @@ def test_what_must_be_local_is_refused_by_flag_and_scheme(line, capsys):
 def test_a_killed_run_ends_like_an_undisturbed_one(tmp_path, celeba, monkeypatch):
     pytest.importorskip("trustme")
     fields = {
-        "steps": 60,
+        "steps": 24,
         "data": "celeba",
         "data_dir": celeba,
-        "checkpoint_every": 20,
-        "log_every": 20,
+        "checkpoint_every": 6,
+        "log_every": 6,
         "strategy": "one_device",
     }
     with gcs.serving(tmp_path) as store:
         run_dir = as_path(f"gs://{gcs.BUCKET}/runs/a")
-        here, there = ([sys.executable, "train.py", f"--run_dir={run}", "--deterministic", *tiny.flags(**fields)]
-                       for run in (tmp_path / "run", run_dir))  # fmt: skip
+        start = [sys.executable, "-c", IMPATIENT, "train", "--deterministic", *tiny.flags(**fields)]
+        here, there = ([*start, f"--run_dir={run}"] for run in (tmp_path / "run", run_dir))
         environment = {**os.environ, **store.environment, "PYTHONPATH": str(commands.ROOT)}
         options = {"cwd": commands.ROOT, "env": environment, "stdout": subprocess.DEVNULL}
         assert subprocess.run(here, **options).returncode == 0
         process = subprocess.Popen(there, **options)
         for name, value in store.environment.items():
             monkeypatch.setenv(name, value)
-        while not (run_dir / "checkpoints" / "step-20.index").exists():
+        while not (run_dir / "checkpoints" / "step-6.index").exists():
             assert process.poll() is None
-            time.sleep(0.1)
+            time.sleep(0.02)
         process.kill()
         process.wait()
         assert (run_dir / "train.lock").exists()
         assert subprocess.run(there, **options).returncode == 0
-        assert "all 60 steps are done" in (run_dir / "train.log").read_text()
-        assert same(weights(run_dir, 60), weights(tmp_path / "run", 60))
+        assert "all 24 steps are done" in (run_dir / "train.log").read_text()
+        assert same(weights(run_dir, 24), weights(tmp_path / "run", 24))
