@@ -25,7 +25,7 @@ Values = dict[str, Any]
 
 
 def rows() -> dict[str, str]:
-    """The rows whose first two cells are code: what was written with Addons, and what is written today."""
+    """The rows whose first two cells are code: the call of Addons and its replacement."""
     return dict(re.findall(r"^\| `(tfa\.\w+\.\w+\([^`]*)` \| `([^`]+)` \|", PAGE.read_text("utf-8"), re.M))
 
 
