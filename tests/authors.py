@@ -6,6 +6,7 @@ order of axes; names are those of the authors' state dicts, with the network in 
 
 from __future__ import annotations
 
+import functools
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -52,7 +53,12 @@ def batch(count: int, update: int) -> dict[str, np.ndarray]:
 
 def probe(name: str, value: np.ndarray) -> float:
     """The product of an array with a random one that its name alone decides."""
-    return float(np.vdot(value.astype(np.float64), _random(name + "|probe").standard_normal(value.shape)))
+    return float(np.vdot(value.astype(np.float64), _direction(name, value.shape)))
+
+
+@functools.cache
+def _direction(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    return _random(name + "|probe").standard_normal(shape)
 
 
 def summarize(name: str, value: np.ndarray) -> Summary:

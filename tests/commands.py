@@ -24,6 +24,17 @@ raise SystemExit(main.main())
 """
 
 
+# The same, which trains as `conftest.training_quickly` does, eagerly and with plain layers.
+EAGER = f"""
+import sys
+sys.path.append({str(ROOT / "tests")!r})
+from elegant_tf.cli import tensorflow
+tensorflow.prepare_tensorflow()
+import conftest
+with conftest.training_quickly():{QUICK.replace(chr(10), chr(10) + "    ")}
+"""
+
+
 def start(arguments: Sequence[str], **options) -> subprocess.Popen:
     """`python ARGUMENTS…` in the project's folder, both of its outputs as text pipes; `options`: Popen's."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}

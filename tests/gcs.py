@@ -193,6 +193,7 @@ def _serve(folder: Path) -> None:
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or a body waits 40 ms for the client to acknowledge the headers
     store: Store
     context: ssl.SSLContext
 

@@ -340,12 +340,12 @@ def test_the_last_generator_is_exported_without_a_best(tiny_run, tmp_path, expor
 
 KILLED = """
 import sys
+import conftest
 import tensorflow as tf
 import tiny
 from elegant_tf.training.trainer import Trainer
 
 tf.config.experimental.enable_op_determinism()
-tf.config.run_functions_eagerly(True)  # sooner than a graph of so few updates
 config = tiny.config(steps=16, checkpoint_every=1, evaluate_every=1, keep_best="leak", strategy="one_device")
 
 
@@ -354,7 +354,8 @@ def evaluator(generator):
     return {"leak": value * 1e4 % 1}  # as good as chance
 
 
-Trainer(config, sys.argv[1], evaluator).train()
+with conftest.training_quickly():
+    Trainer(config, sys.argv[1], evaluator).train()
 """
 
 

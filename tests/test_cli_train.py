@@ -84,24 +84,28 @@ def test_help_lists_every_option_and_has_an_example(words):
     assert "restoration_weight" not in done.stdout
 
 
-def test_dry_run_shows_the_configuration_and_writes_nothing(tmp_path):
+def test_dry_run_shows_the_configuration_and_writes_nothing(tmp_path, capsys):
     (tmp_path / "mine.flags").write_text("\n".join(["# tiny", *tiny.flags(), "--seed=4"]), encoding="utf-8")
     words = [f"--run_dir={tmp_path / 'run'}", "--dry_run", f"--flagfile={tmp_path / 'mine.flags'}"]
-    done = commands.run(["train.py", *words, "--seed=5", "--evaluate_every=2"])
-    assert done.returncode == 0, done.stderr
-    assert Config.from_json(done.stdout) == tiny.config(seed=5, evaluate_every=2)
+    assert main(["train", *words, "--seed=5", "--evaluate_every=2"]) == 0
+    assert Config.from_json(capsys.readouterr().out) == tiny.config(seed=5, evaluate_every=2)
     assert not (tmp_path / "run").exists()
 
 
-def refused(arguments):
-    done = commands.run(["train.py", *arguments])
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.splitlines()[-1].startswith("error: ")
-    assert "Traceback" not in done.stderr
-    return done.stderr
+@pytest.fixture
+def refused(capsys):
+    """The message that some options are refused with."""
+
+    def train(arguments):
+        assert main(["train", *arguments]) == 2
+        said = capsys.readouterr().err
+        assert said.splitlines()[-1].startswith("error: ")
+        return said
+
+    return train
 
 
-def test_another_configuration_is_refused_naming_what_differs(tmp_path):
+def test_another_configuration_is_refused_naming_what_differs(tmp_path, refused):
     write_config(tiny.config(), tmp_path)
     before = (tmp_path / CONFIG_FILE).read_text()
     message = refused([f"--run_dir={tmp_path}", *tiny.flags(width=3, seed=1)])
@@ -149,13 +153,13 @@ def test_wrong_options_are_named_in_a_line(arguments, expected, tmp_path, monkey
     ],
 )
 @pytest.mark.parametrize("in_file", [False, True])
-def test_an_old_flag_is_an_error_that_names_the_new_one(tmp_path, flag, message, in_file):
+def test_an_old_flag_is_an_error_that_names_the_new_one(tmp_path, refused, flag, message, in_file):
     (tmp_path / "old.flags").write_text(f"# old\n--seed=1\n{flag}\n", encoding="utf-8")
     words = [f"--flagfile={tmp_path / 'old.flags'}"] if in_file else [flag]
     assert refused(["--run_dir=x", *words]) == f"error: {message}\n"
 
 
-def test_unknown_attributes_are_refused(tmp_path):
+def test_unknown_attributes_are_refused(tmp_path, refused):
     message = refused([f"--run_dir={tmp_path / 'run'}", *tiny.flags(attributes="Eyeglases")])
     assert "did you mean Eyeglasses?" in message
     assert not (tmp_path / "run").exists()

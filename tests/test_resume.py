@@ -136,7 +136,8 @@ def test_killed_runs_end_bit_identical_to_an_undisturbed_one(tmp_path, celeba):
 
 
 def test_divergence_stops_with_the_last_good_checkpoint_intact(tmp_path, celeba):
-    said = finish(start(tmp_path, celeba, learning_rate=1e30, checkpoint_every=1), 2)
+    script = ["-c", commands.EAGER, "train", *arguments(tmp_path, celeba, learning_rate=1e30, checkpoint_every=1)[1:]]
+    said = finish(commands.start(script), 2)
     assert re.search(r"error: training diverged by step \d+: .* not finite\. The last checkpoint is untouched", said)
     assert "Traceback" not in said
     for step in steps_of(tmp_path):
@@ -150,14 +151,13 @@ FILL = """
 import sys
 from pathlib import Path
 
-import tensorflow as tf
+import conftest
 import tiny
 
 from elegant_tf.errors import UserError
 from elegant_tf.runs import checkpoint_steps
 from elegant_tf.training.trainer import Trainer
 
-tf.config.run_functions_eagerly(True)  # sooner than a graph of five updates
 disk = Path(sys.argv[1])
 config = tiny.config(steps=5, checkpoint_every=1, evaluate_every=1)
 
@@ -171,15 +171,16 @@ def fill(generator):
     return {}
 
 
-trainer = Trainer(config, disk / "run", evaluator=fill)
-try:
-    trainer.train()
-except UserError as error:
-    print("error:", error)
-print(checkpoint_steps(disk / "run"), *(path.name for path in (disk / "run").rglob("*.part")))
-(disk / "filler").unlink()
-again = Trainer(config, disk / "run", evaluator=lambda generator: {})
-again.train()
+with conftest.training_quickly():
+    trainer = Trainer(config, disk / "run", evaluator=fill)
+    try:
+        trainer.train()
+    except UserError as error:
+        print("error:", error)
+    print(checkpoint_steps(disk / "run"), *(path.name for path in (disk / "run").rglob("*.part")))
+    (disk / "filler").unlink()
+    again = Trainer(config, disk / "run", evaluator=lambda generator: {})
+    again.train()
 print(again.step, checkpoint_steps(disk / "run"))
 """
 

@@ -154,7 +154,7 @@ def test_the_command_and_the_training_it_proposes(theirs, tmp_path, capsys):
     assert command(theirs, run) == 0
     first, second = capsys.readouterr().out.splitlines()
     assert first == f"{run}: Enc, Dec, D1, D2 of step 7"
-    words = ["-c", commands.QUICK, *shlex.split(second.removeprefix("to resume training:  elegant-tf "))]
+    words = ["-c", commands.EAGER, *shlex.split(second.removeprefix("to resume training:  elegant-tf "))]
     write_celeba(tmp_path / "celeba", 80, SIZE, seed=0, counterfactuals=1)
     words[words.index("--data_dir=DIR")] = f"--data_dir={tmp_path / 'celeba'}"
     done = commands.run([*words, "--steps=8", "--width=8"])
