@@ -4,7 +4,8 @@
     python benchmarks/ablation.py --minutes 10 --out runs/ablation --trials modern no_r1 --seeds 1 2
 
 Each trial is `train.py` with the options below in a process of its own on one core, as many at once as there are
-cores. What is scored is the last checkpoint, on the same held-out people whatever the trial and its seed. Writes
+cores. What is scored is the last checkpoint, on the same held-out people whatever the trial and its seed: drawn ones,
+or those of a folder with counterfactual targets (`--scored_on`, for trials that `--more` gives other data). Writes
 `ablation.json` and prints a table; trials that are in it already are not made again.
 """
 
@@ -56,18 +57,18 @@ TRIALS: Mapping[str, Sequence[str]] = {
 COMMON = ["--preset=modern", "--steps=1000000", "--checkpoint_every=100000", "--checkpoints_kept=1", "--sample_every=0"]
 # Of the evaluation set, which no trial trains with.
 EVALUATION_SEED = 1000
-COLUMNS = ("realised", "leak", "restyled", "updates")
+COLUMNS = ("realised", "added", "removed", "leak", "restyled", "updates")
 
 
 def main() -> None:
     arguments = parse_arguments()
     arguments.out.mkdir(parents=True, exist_ok=True)
     path = arguments.out / "ablation.json"
-    settings = {"minutes": arguments.minutes, "count": arguments.count, "more": arguments.more}
+    settings = {name: getattr(arguments, name) for name in ("minutes", "count", "more", "scored_on")}
     scores = read_scores(path, settings)
     runs = [(name, seed) for seed in arguments.seeds for name in arguments.trials if key(name, seed) not in scores]
     for name, seed in trained(runs, arguments):
-        scores[key(name, seed)] = score(arguments.out / key(name, seed), arguments.count)
+        scores[key(name, seed)] = score(arguments.out / key(name, seed), arguments.count, arguments.scored_on)
         print(key(name, seed), scores[key(name, seed)], flush=True)
         text = json.dumps({"settings": settings, "scores": scores}, indent=1)
         path.write_text(text + "\n", encoding="utf-8")
@@ -79,6 +80,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=20.0, help="of training, a trial")
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--count", type=int, default=32, help="held-out edits per attribute and direction")
+    parser.add_argument("--scored_on", metavar="FOLDER", help="held-out edits with targets, instead of drawn ones")
     parser.add_argument("--trials", nargs="+", default=list(TRIALS), choices=list(TRIALS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--more", nargs="+", default=[], metavar="FLAG=VALUE", help="options that all trials have")
@@ -137,37 +139,40 @@ def train(name: str, seed: int, arguments: argparse.Namespace, core: int) -> Non
     print(f"{run_dir.name}: {(time.monotonic() - began) / 60:.1f} minutes with start and scorecard", flush=True)
 
 
-def score(run_dir: Path, count: int) -> dict[str, float]:
-    """What edits that add or remove realise and leak, what restyling realises, and the updates made."""
+def score(run_dir: Path, count: int, folder: str | None) -> dict[str, float]:
+    """What edits realise, those that add or remove together and apart, what these leak, and the updates made."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.path.insert(0, str(ROOT))
     from elegant_tf.editor import Editor
-    from elegant_tf.evaluation.counterfactuals import draw_counterfactuals
-    from elegant_tf.evaluation.edits import edit_all
+    from elegant_tf.evaluation.counterfactuals import load_counterfactuals
+    from elegant_tf.evaluation.edits import DIRECTIONS, edit_all
     from elegant_tf.evaluation.metrics.scores import mean_score, scorecard
     from elegant_tf.rundir import read_config
     from elegant_tf.runs import checkpoint_steps
 
     editor, config = Editor.load(run_dir), read_config(run_dir)
-    edits = draw_counterfactuals(EVALUATION_SEED, editor.attributes, config.model.image_size, count)
+    edits = load_counterfactuals(config, folder, count, seed=EVALUATION_SEED)
     rows = scorecard(edits, edit_all(editor, edits))
     changed = mean_score([row for row in rows if row.direction != "restyle"])
-    restyled = mean_score([row for row in rows if row.direction == "restyle"])
+    added, removed, restyled = (
+        mean_score([row for row in rows if row.direction == direction]).realised for direction in DIRECTIONS
+    )
     updates = checkpoint_steps(run_dir)[-1] * config.updates_per_step
-    return {"realised": changed.realised, "leak": changed.leak, "restyled": restyled.realised, "updates": updates}
+    values = (changed.realised, added, removed, changed.leak, restyled, updates)
+    return dict(zip(COLUMNS, values, strict=True))
 
 
 def print_table(scores: Mapping[str, Mapping[str, float]]) -> None:
     """Every trial, the mean of its seeds."""
-    print(f"\n{'':16s} seeds  realised    leak  restyled  updates")
+    print(f"\n{'':16s} seeds  realised   added  removed    leak  restyled  updates")
     for name in TRIALS:
         seeds = sorted(int(entry.rpartition(".")[2]) for entry in scores if entry.rpartition(".")[0] == name)
         if not seeds:
             continue
         means = {column: fmean(scores[key(name, seed)][column] for seed in seeds) for column in COLUMNS}
         print(
-            f"{name:16s} {len(seeds):5d} {means['realised']:9.3f} {means['leak']:7.2f} {means['restyled']:9.3f} "
-            f"{means['updates']:8.0f}"
+            f"{name:16s} {len(seeds):5d} {means['realised']:9.3f} {means['added']:7.3f} {means['removed']:8.3f} "
+            f"{means['leak']:7.2f} {means['restyled']:9.3f} {means['updates']:8.0f}"
         )
 
 

@@ -19,20 +19,27 @@ from elegant_tf.cli import main, tensorflow
 tensorflow.prepare_tensorflow()
 from elegant_tf.evaluation import evaluate
 from elegant_tf.evaluation.metrics.scores import Scores
-evaluate.LEAST_HELD_OUT, evaluate.HELD_OUT_PER_EDIT, evaluate.METRICS = 300, 0, [Scores]
+evaluate.LEAST_HELD_OUT, evaluate.HELD_OUT_PER_EDIT, evaluate.METRICS = 16, 0, [Scores]
 raise SystemExit(main.main())
 """
 
 
-# The same, which trains as `conftest.training_quickly` does, eagerly and with plain layers.
-EAGER = f"""
+def _trained(how: str) -> str:
+    indented = QUICK.replace("\n", "\n    ")
+    return f"""
 import sys
 sys.path.append({str(ROOT / "tests")!r})
 from elegant_tf.cli import tensorflow
 tensorflow.prepare_tensorflow()
 import conftest
-with conftest.training_quickly():{QUICK.replace(chr(10), chr(10) + "    ")}
+with conftest.{how}():{indented}
 """
+
+
+# The same, which trains eagerly and as on a GPU.
+EAGER = _trained("training_quickly")
+# The same, which trains as on a GPU, in a graph.
+PLAIN = _trained("as_on_a_gpu")
 
 
 def start(arguments: Sequence[str], **options) -> subprocess.Popen:

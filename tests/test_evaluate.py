@@ -49,6 +49,13 @@ def few_faces():
         yield
 
 
+@pytest.fixture
+def hardly_any(monkeypatch):
+    """For metrics of the edits alone."""
+    monkeypatch.setattr(module, "LEAST_HELD_OUT", 16)
+    monkeypatch.setattr(module, "HELD_OUT_PER_EDIT", 0)
+
+
 @pytest.fixture(scope="module")
 def report(tiny_run, tmp_path_factory):
     return evaluate(tiny_run, count=2, out=tmp_path_factory.mktemp("out"), distance_count=60)
@@ -110,7 +117,7 @@ def test_a_metric_is_one_entry_in_one_list(tiny_run, tmp_path, monkeypatch):
     assert "<h2>Brightness</h2>" in report.html_path.read_text(encoding="utf-8")
 
 
-def test_evaluate_on_a_written_folder(tiny_run, tmp_path, monkeypatch):
+def test_evaluate_on_a_written_folder(tiny_run, tmp_path, monkeypatch, hardly_any):
     monkeypatch.setattr(module, "METRICS", [Scores])
     write_celeba(tmp_path / "faces", count=4, image_size=48, seed=5, counterfactuals=20)
     report = evaluate(tiny_run, data_dir=tmp_path / "faces", out=tmp_path / "out")
@@ -145,7 +152,7 @@ def test_the_evaluation_set_does_not_depend_on_the_runs_seed(report, tiny_run, t
         assert another.result(metric) != report.result(metric)
 
 
-def test_a_perfect_edit_is_valid_json(tiny_run, tmp_path, monkeypatch):
+def test_a_perfect_edit_is_valid_json(tiny_run, tmp_path, monkeypatch, hardly_any):
     monkeypatch.setattr(module, "METRICS", [Scores])
     monkeypatch.setattr(module, "edit_all", lambda editor, edits: edits.targets)
     report = evaluate(tiny_run, count=1, out=tmp_path)

@@ -36,6 +36,17 @@ def inception(weights) -> Inception:
     return Inception(weights)
 
 
+@pytest.fixture(scope="module")
+def spare() -> keras.Model:
+    return keras.applications.InceptionV3(include_top=False, weights=None, pooling="avg")
+
+
+@pytest.fixture
+def made_once(spare, monkeypatch):
+    """For files that are refused: making the network takes most of the time of a refusal."""
+    monkeypatch.setattr(keras.applications, "InceptionV3", lambda **_: spare)
+
+
 def images_of(count: int, size: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
@@ -97,7 +108,7 @@ def test_a_missing_file(tmp_path):
 @pytest.mark.parametrize(
     "name", ["noise.h5", "noise.weights.h5", "noise.txt", "other.weights.h5", "empty.h5", "other.h5"]
 )
-def test_a_file_of_something_else(name, tmp_path):
+def test_a_file_of_something_else(name, tmp_path, made_once):
     path = tmp_path / name
     other = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     if name == "other.weights.h5":
@@ -112,7 +123,7 @@ def test_a_file_of_something_else(name, tmp_path):
         Inception(path)
 
 
-def test_a_damaged_file(weights, tmp_path):
+def test_a_damaged_file(weights, tmp_path, made_once):
     data = bytearray(weights.read_bytes())
     for start in (2_000, 5_000, 100_000):
         data[start : start + 600] = np.random.default_rng(start).bytes(600)

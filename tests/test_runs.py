@@ -143,6 +143,7 @@ def test_a_run_of_that_name_comes_first(packed, tmp_path, monkeypatch):
 def test_the_model_of_faces_is_as_good_as_its_card_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("elegant_tf.evaluation.evaluate.METRICS", [Scores, StyleFidelity])
+    monkeypatch.setattr("elegant_tf.evaluation.evaluate.HELD_OUT_PER_EDIT", 1)
     report = evaluate("faces", count=16)  # a quarter of the card's
     assert report.json_path.parent.name == "scorecard-faces"
     assert report.mean.realised == pytest.approx(0.780, abs=0.01)
