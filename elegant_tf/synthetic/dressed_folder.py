@@ -76,7 +76,7 @@ def write_dressed(
     """
     out = Path(out)
     _check(out, paths, count, image_size, attributes, counterfactuals)
-    order = sorted(range(len(paths)), key=lambda place: Dice("photo", seed, Path(paths[place]).name).uniform(0, 1))
+    order = _in_turn(paths, seed)
     photos = _Photos([paths[place] for place in order], landmarks[order], image_size)
     splits = np.full(len(photos), _TEST) if held_out else split_photos(len(photos))
     threads = workers or cpus()
@@ -100,6 +100,19 @@ def split_photos(count: int) -> np.ndarray:
         splits[:] = _TRAIN
         splits[-2:] = _VALIDATION, _TEST
     return splits
+
+
+def held_out_photos(
+    paths: Sequence[str | Path], landmarks: np.ndarray, seed: int
+) -> tuple[list[str | Path], np.ndarray]:
+    """The photos of the test split, and their landmarks, in the order in which `write_dressed` edits them."""
+    order = np.array(_in_turn(paths, seed))[split_photos(len(paths)) == _TEST]
+    return [paths[place] for place in order], landmarks[order]
+
+
+def _in_turn(paths: Sequence[str | Path], seed: int) -> list[int]:
+    """The places of the photos in the order in which they take turns."""
+    return sorted(range(len(paths)), key=lambda place: Dice("photo", seed, Path(paths[place]).name).uniform(0, 1))
 
 
 class _Photos(Sequence[PhotoBase]):
