@@ -7,9 +7,9 @@
     taskset -c 0 python -m benchmarks.peers --data_dir dressed --classifier judge --out runs/peers --minutes 20 \\
         --photos photos --landmarks align.json --leave_out worn.csv
 
-Methods are trained one after another; `taskset` keeps each on one core. To use two, call it twice with the same
-`--out` and different `--methods`. Writes `results.jsonl`, a line a method, the weights and a sheet of edits of each,
-and prints the table of all methods that are in `results.jsonl`; these are not trained again.
+Methods are trained one after another; `taskset` keeps them on one core. To use two, call it twice with the same
+`--out` and different `--methods`. Writes `results.jsonl`, a line a method, and the weights and a sheet of edits of
+each; prints the table of all methods that are in `results.jsonl`, which are not trained again.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from typing import Any
 from elegant_tf.cli.tensorflow import prepare_tensorflow
 
 prepare_tensorflow()  # before TensorFlow is imported
+
+import numpy as np
 
 from benchmarks.peers import elegant
 from benchmarks.peers.cyclegan import CycleGAN
@@ -49,32 +51,39 @@ METHODS: Mapping[str, Callable[..., Evaluated]] = {
     "official": functools.partial(elegant.trained, "official"),
     "modern": functools.partial(elegant.trained, "modern"),
 }
-WITHOUT_EXEMPLARS = ("stargan", "cyclegan")
-COLUMNS = {"realised": 2, "leak": 1, "rank_one": 2, "identity": 2, "accuracy": 2, "frechet": 2}
-"""Numbers of a row, and their decimals."""
-NONE = "–"
+WITHOUT_EXEMPLARS = ("cyclegan", "stargan")
+
+# The options that results depend on.
+SETTINGS = ("data_dir", "classifier", "minutes", "attributes", "image_size", "width", "count", "seed")
+
+# Numbers of a row: heading and decimals.
+COLUMNS = {
+    "realised": ("realised", 2),
+    "leak": ("leak", 1),
+    "rank_one": ("rank 1", 2),
+    "identity": ("identity", 2),
+    "accuracy": ("accuracy", 2),
+    "frechet": ("Fréchet", 2),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse_arguments(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
-    task = Task(
-        options.data_dir, tuple(options.attributes), options.image_size, options.minutes, options.seed, options.width
-    )
-    path = options.out / "results.jsonl"
-    done = {result["method"] for result in read_results(path, task)}
-    judge = AttributeClassifier.load(options.classifier)
-    galleries = read_galleries(options, task)
-    for name in options.methods:
-        if name in done:
-            print(f"{name}: found in {path}, not trained again")
-            continue
-        result = run(
-            name, task, options.out / name, judge, {} if name in WITHOUT_EXEMPLARS else galleries, options.count
-        )
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(result) + "\n")
-    print(table(read_results(path, task)))
+    path, settings = options.out / "results.jsonl", {name: getattr(options, name) for name in SETTINGS}
+    done = {result["method"] for result in read_results(path, settings)}
+    if todo := [name for name in options.methods if name not in done]:
+        task = Task(**{field.name: settings[field.name] for field in dataclasses.fields(Task)})
+        judge, galleries = AttributeClassifier.load(options.classifier), read_galleries(options, task)
+        for name in todo:
+            try:
+                result = run(name, task, options, judge, {} if name in WITHOUT_EXEMPLARS else galleries)
+            except FloatingPointError as error:
+                print(f"{name}: {error}", flush=True)
+                continue
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({**result, "settings": settings}) + "\n")
+    print(table(read_results(path, settings)))
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -82,13 +91,13 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m benchmarks.peers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
-    parser.add_argument("--data_dir", required=True, help="folder that `elegant-tf dress` or `faces` wrote")
+    parser.add_argument("--data_dir", required=True, help="folder that `elegant-tf dress` wrote")
     parser.add_argument("--classifier", required=True, help="directory that `elegant-tf train-classifier` wrote")
     parser.add_argument("--out", type=Path, default=Path("runs/peers"))
     parser.add_argument("--minutes", type=float, default=20.0, help="of training, a method")
-    parser.add_argument("--attributes", nargs="+", default=list(WEARABLE))
+    parser.add_argument("--attributes", nargs="+", default=list(WEARABLE), help="CycleGAN edits the first one alone")
     parser.add_argument("--image_size", type=int, default=64)
-    parser.add_argument("--width", type=float, default=0.5, help="channels as a share of those published")
+    parser.add_argument("--width", type=float, default=0.25, help="channels as a share of those published")
     parser.add_argument("--count", type=int, default=64, help="held-out edits per attribute and direction")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--photos", nargs="+", help="for rank 1: what --data_dir was dressed from")
@@ -98,29 +107,23 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(
-    name: str, task: Task, path: Path, judge: AttributeClassifier, galleries: Mapping[str, Any], count: int
+    name: str,
+    task: Task,
+    options: argparse.Namespace,
+    judge: AttributeClassifier,
+    galleries: Mapping[str, np.ndarray],
 ) -> dict[str, Any]:
-    """Trains a method and scores it: its line of the results. Writes its sheet beside `path`."""
+    """Trains a method, draws its sheet and scores it: its line of the results."""
     print(f"{name}: trains for {task.minutes:g} minutes", flush=True)
-    editor = METHODS[name](task, path, functools.partial(labels_by, judge))
-    edits = read_counterfactuals(task.data_dir, editor.attributes, task.image_size, count)
+    editor = METHODS[name](task, options.out / name, functools.partial(labels_by, judge))
+    edits = read_counterfactuals(task.data_dir, editor.attributes, task.image_size, options.count)
     edited = edit_all(editor, edits)
-    write_image(path.with_suffix(".png"), draw_sheet(edits, edited, {}, f"{name}, {editor.step:,} updates"))
+    write_image(options.out / f"{name}.png", draw_sheet(edits, edited, {}, f"{name}, {editor.step:,} updates"))
     rows = score(editor, task, edits, edited, judge, galleries)
-    return {
-        "method": name,
-        "updates": editor.step,
-        "rows": [dataclasses.asdict(row) for row in rows],
-        "task": settings(task),
-    }
+    return {"method": name, "updates": editor.step, "rows": [dataclasses.asdict(row) for row in rows]}
 
 
-def settings(task: Task) -> dict[str, Any]:
-    """The task as JSON gives it back."""
-    return json.loads(json.dumps(dataclasses.asdict(task)))
-
-
-def read_galleries(options: argparse.Namespace, task: Task) -> dict[str, Any]:
+def read_galleries(options: argparse.Namespace, task: Task) -> dict[str, np.ndarray]:
     if not options.photos:
         return {}
     listed = list_photos(files_of(options.photos), task.attributes, options.landmarks, options.leave_out)
@@ -128,44 +131,42 @@ def read_galleries(options: argparse.Namespace, task: Task) -> dict[str, Any]:
     return draw_galleries(listed, task, edits)
 
 
-def read_results(path: Path, task: Task) -> list[dict[str, Any]]:
-    """The lines of earlier calls, which must have had the same task."""
+def read_results(path: Path, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The lines of this call and of earlier ones, which must have had the same settings."""
     if not path.exists():
         return []
     results = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     for result in results:
-        if result["task"] != settings(task):
-            raise SystemExit(
-                f"{path}: {result['method']} had {result['task']}, not {settings(task)}: give another --out"
-            )
+        if result["settings"] != settings:
+            raise SystemExit(f"{path} was made with {result['settings']}, not {settings}: give another --out")
     return results
 
 
 def table(results: Sequence[Mapping[str, Any]]) -> str:
-    """Markdown: each method's means over the attributes, then each attribute; `add / remove` in every cell.
+    """Markdown: the means over the attributes, then each attribute, adding and removing apart.
 
     Methods of one attribute have no means.
     """
-    lines = [f"| attribute | method | updates | {' | '.join(COLUMNS)} |", "|---" * (3 + len(COLUMNS)) + "|"]
+    heads = ["attribute", "method", "updates", *(heading for heading, _ in COLUMNS.values())]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     names = list(dict.fromkeys(row["attribute"] for result in results for row in result["rows"]))
-    for name in [None, *names] if len(names) > 1 else names:
+    groups = {"mean": names, **{name: [name] for name in names}} if len(names) > 1 else {name: [name] for name in names}
+    for group, members in groups.items():
         for result in results:
-            rows = [row for row in result["rows"] if name in (None, row["attribute"])]
-            if not rows or (name is None and len({row["attribute"] for row in rows}) < len(names)):
-                continue
-            cells = [_cell(rows, column, digits) for column, digits in COLUMNS.items()]
-            lines.append(f"| {name or 'mean'} | {result['method']} | {result['updates']:,} | {' | '.join(cells)} |")
+            rows = [row for row in result["rows"] if row["attribute"] in members]
+            if {row["attribute"] for row in rows} == set(members):
+                cells = [_cell(rows, column, digits) for column, (_, digits) in COLUMNS.items()]
+                lines.append(f"| {group} | {result['method']} | {result['updates']:,} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _cell(rows: Sequence[Mapping[str, Any]], column: str, digits: int) -> str:
-    """The means of what was measured, adding and removing apart."""
-    known = {
-        way: [row[column] for row in rows if row["direction"] == way and row[column] is not None]
-        for way in ("add", "remove")
-    }
-    texts = [f"{fmean(values):.{digits}f}" if values else NONE for values in known.values()]
-    return texts[0] if column == "rank_one" else " / ".join(texts)
+    """`add / remove`, means of what was measured; rank 1 is of adding alone."""
+    texts = []
+    for direction in ("add",) if column == "rank_one" else ("add", "remove"):
+        values = [row[column] for row in rows if row["direction"] == direction and row[column] is not None]
+        texts.append(f"{fmean(values):.{digits}f}" if values else "–")
+    return " / ".join(texts)
 
 
 if __name__ == "__main__":

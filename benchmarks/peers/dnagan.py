@@ -30,8 +30,6 @@ class DNAGAN(Peer):
     The authors' weight decay is left out: the names that their program looks for match no variable.
     """
 
-    has_exemplars = True
-
     def __init__(self, attributes: Sequence[str], image_size: int, width: float = 1.0) -> None:
         count = len(attributes)
         self.encoder = make_encoder(image_size, width)

@@ -42,16 +42,16 @@ class Task:
     """
 
     data_dir: str
-    attributes: tuple[str, ...]
+    attributes: Sequence[str]
     image_size: int = 64
     minutes: float = 20.0
     seed: int = 0
-    width: float = 0.5
+    width: float = 1.0
 
     def config(self, base: str = "official", **options: object) -> Config:
         """A run on the task's pairs. All methods see them in the same order: `mixed` depends on no batch size."""
         data = {"data": "celeba", "data_dir": self.data_dir, "attribute_schedule": "mixed", "flip": True}
-        shown = {"attributes": self.attributes, "image_size": self.image_size, "seed": self.seed}
+        shown = {"attributes": tuple(self.attributes), "image_size": self.image_size, "seed": self.seed}
         return preset(base, **{**data, **shown, **options})
 
     def source(self, split: str, attributes: Sequence[str]) -> Source:
@@ -69,8 +69,6 @@ class Peer:
     """Pairs of images in a batch."""
     most_attributes: int | None = None
     """Attributes that one model edits; None: any number."""
-    has_exemplars = False
-    """Whether an edit takes the style of its exemplar."""
     cools = False
     """Whether learning rates fall linearly to zero over the second half of training."""
 

@@ -96,12 +96,16 @@ def draw_galleries(listed: PhotoList, task: Task, edits: Counterfactuals) -> dic
     """By attribute, the targets of ten exemplars for each edit that adds it, its own first: uint8 `[M, 10, S, S, 3]`.
 
     Raises:
-        SystemExit: the edits are not of these photos.
+        SystemExit: the edits are not of these photos, or too few.
     """
     index = json.loads((Path(task.data_dir) / "counterfactuals/index.json").read_text(encoding="utf-8"))
     paths, landmarks = held_out_photos(listed.paths, listed.landmarks, index["seed"])
     bases = load_photos(paths, landmarks, task.image_size)
     added = {name: places for name, direction, places in edits.kinds() if direction == "add"}
+    if min(map(len, added.values())) < CANDIDATES:
+        raise SystemExit(
+            f"rank 1 takes {CANDIDATES} edits or more that add an attribute: raise --count, or no --photos"
+        )
     most = max(map(len, added.values()))
     pairs = list(make_dressed_counterfactuals(bases, index["seed"], most, task.attributes))
     galleries = {}
