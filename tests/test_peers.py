@@ -204,6 +204,25 @@ def test_dnagans_codes_exchanged_twice_are_the_codes():
     np.testing.assert_allclose(dnagan.replaced(having, without, mask), b, atol=1e-6)
 
 
+def test_dnagan_gives_b_the_block_of_a_and_leaves_those_without_the_attribute_empty():
+    class Same:
+        output_shape = (None, 1, 1, 5)
+
+        def __call__(self, x, training):
+            return x
+
+    peer = DNAGAN(NAMES, 32, TINY)
+    peer.encoder = peer.decoder = Same()
+    peer.block = 2
+    a, b = tf.fill([2, 1, 1, 5], 1.0), tf.fill([2, 1, 1, 5], 3.0)
+    given = {"a": a, "b": b, "attribute": tf.constant([0, 1]), "y_a": tf.zeros([2, 2])}
+    a_again, b_again, without, having = (image[:, 0, 0].numpy().tolist() for image in peer.generate(given))
+    assert a_again == [[1] * 5] * 2
+    assert b_again == [[0, 0, 3, 3, 3], [3, 3, 0, 0, 3]]
+    assert without == [[0, 0, 1, 1, 1], [1, 1, 0, 0, 1]]
+    assert having == [[1, 1, 3, 3, 3], [3, 3, 1, 1, 3]]
+
+
 def test_dnagan_removes_by_an_empty_block_whatever_the_exemplar(peers):
     peer, images = peers[DNAGAN], batch(1)["a"]
     own, labels = tf.one_hot([0] * 4, 2), tf.ones([4, 2])
