@@ -6,6 +6,7 @@ import json
 import math
 from unittest import mock
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -104,6 +105,21 @@ def test_networks_have_the_published_sizes():
     assert stargan.make_discriminator(5, 128, 2).output_shape == [(None, 2, 2, 1), (None, 5)]
     assert dnagan.make_encoder(64, 1.0).output_shape == (None, 8, 8, 512)
     assert [dnagan.block_channels(512, count) for count in (2, 3, 4, 7)] == [128, 128, 102, 64]
+
+
+@pytest.mark.parametrize("make", PEERS)
+def test_first_weights_are_a_function_of_the_seed_and_differ_between_layers(make):
+    def kernels(seed: int) -> list[np.ndarray]:
+        keras.utils.set_random_seed(seed)
+        peer = make(PEERS[make], 32, TINY)
+        variables = (variable for network in peer.networks.values() for variable in network.trainable_variables)
+        return [np.asarray(tf.convert_to_tensor(variable)) for variable in variables if len(variable.shape) == 4]
+
+    first, again, other = map(kernels, (0, 0, 1))
+    for one, same, different in zip(first, again, other, strict=True):
+        np.testing.assert_array_equal(one, same)
+        assert np.abs(one - different).max() > 0
+    assert len({kernel.tobytes() for kernel in first}) == len(first)
 
 
 def test_stargans_losses():

@@ -25,7 +25,7 @@ BLOCKS = 6  # residual ones, for images of 128 pixels and less
 WIDTH = 64  # of the first convolution, in all networks
 KEPT = 50  # edited images that discriminators may see again
 SLOPE = 0.2
-KERNELS = keras.initializers.RandomNormal(0.0, 0.02)
+STDDEV = 0.02  # of new kernels
 
 
 class CycleGAN(Peer):
@@ -141,7 +141,7 @@ def make_discriminator(size: int, width: int) -> keras.Model:
 
 def _patches(x: tf.Tensor, filters: int, stride: int) -> tf.Tensor:
     """A 4x4 convolution with one pixel of padding on each side."""
-    layer = keras.layers.Conv2D(filters, 4, stride, kernel_initializer=KERNELS)
+    layer = keras.layers.Conv2D(filters, 4, stride, kernel_initializer=_kernels())
     return layer(keras.layers.ZeroPadding2D(1)(x))
 
 
@@ -149,7 +149,7 @@ def _reflecting(x: tf.Tensor, filters: int, kernel: int) -> tf.Tensor:
     """A convolution of the image continued by its reflection."""
     side = [kernel // 2, kernel // 2]
     padded = keras.ops.pad(x, [[0, 0], side, side, [0, 0]], mode="reflect")
-    return keras.layers.Conv2D(filters, kernel, kernel_initializer=KERNELS)(padded)
+    return keras.layers.Conv2D(filters, kernel, kernel_initializer=_kernels())(padded)
 
 
 def _instance(x: tf.Tensor) -> tf.Tensor:
@@ -159,3 +159,8 @@ def _instance(x: tf.Tensor) -> tf.Tensor:
 
 def _normalized(x: tf.Tensor) -> tf.Tensor:
     return keras.layers.ReLU()(_instance(x))
+
+
+def _kernels() -> keras.initializers.Initializer:
+    """One a layer, as it has a seed."""
+    return keras.initializers.RandomNormal(0.0, STDDEV)

@@ -21,7 +21,7 @@ OFTEN, OFTEN_EVERY = 100, 500  # updates of the discriminator in every 500th upd
 BLOCK = 0.25  # of the code's channels, for each attribute
 ENCODER, DECODER, JUDGE = (128, 256, 512), (512, 256), (128, 256, 512, 512)
 SLOPE = 0.2
-KERNELS = keras.initializers.RandomNormal(0.0, 0.02)
+STDDEV = 0.02  # of new kernels
 
 
 class DNAGAN(Peer):
@@ -143,18 +143,25 @@ def make_discriminator(attributes: int, size: int, width: float) -> keras.Model:
     images, labels = keras.Input((size, size, 3)), keras.Input((attributes,))
     planes = keras.layers.UpSampling2D(size)(keras.layers.Reshape((1, 1, attributes))(labels))
     x = _halved(keras.layers.Concatenate()([images, planes]), JUDGE, width)
-    scores = keras.layers.Dense(attributes, kernel_initializer=KERNELS)(keras.layers.Flatten()(x))
+    scores = keras.layers.Dense(attributes, kernel_initializer=_kernels())(keras.layers.Flatten()(x))
     return keras.Model([images, labels], scores)
 
 
 def _halved(x: tf.Tensor, published: Sequence[int], width: float) -> tf.Tensor:
     """4x4 convolutions with stride 2, all but the first with batch normalization."""
     for place, filters in enumerate(published):
-        layer = keras.layers.Conv2D(channels(filters, width), 4, 2, "same", use_bias=False, kernel_initializer=KERNELS)
+        layer = keras.layers.Conv2D(
+            channels(filters, width), 4, 2, "same", use_bias=False, kernel_initializer=_kernels()
+        )
         x = keras.layers.BatchNormalization()(layer(x)) if place else layer(x)
         x = keras.layers.LeakyReLU(SLOPE)(x)
     return x
 
 
 def _up(filters: int, use_bias: bool) -> keras.layers.Layer:
-    return keras.layers.Conv2DTranspose(filters, 4, 2, "same", use_bias=use_bias, kernel_initializer=KERNELS)
+    return keras.layers.Conv2DTranspose(filters, 4, 2, "same", use_bias=use_bias, kernel_initializer=_kernels())
+
+
+def _kernels() -> keras.initializers.Initializer:
+    """One a layer, as it has a seed."""
+    return keras.initializers.RandomNormal(0.0, STDDEV)

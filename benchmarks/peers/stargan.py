@@ -25,9 +25,6 @@ WIDTH = 64  # of the first convolution, in both networks
 LAST_MAP = 2  # side of the discriminator's last map at the published 128 pixels, after 6 halvings
 SLOPE = 0.01
 
-# PyTorch's default for kernels, which the authors left in place, uniform in +-1 / sqrt(fan in).
-KERNELS = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
-
 
 class StarGAN(Peer):
     """The method. A batch is 16 images, both sides of 8 pairs; target labels are those of a permutation of them."""
@@ -125,7 +122,7 @@ def make_generator(attributes: int, size: int, width: int) -> keras.Model:
         inner = _normalized(_convolution(4 * width, 3)(x))
         x = keras.layers.Add()([x, InstanceNormalization(4 * width)(_convolution(4 * width, 3)(inner))])
     for factor in (2, 1):
-        up = keras.layers.Conv2DTranspose(factor * width, 4, 2, "same", use_bias=False, kernel_initializer=KERNELS)
+        up = keras.layers.Conv2DTranspose(factor * width, 4, 2, "same", use_bias=False, kernel_initializer=_kernels())
         x = _normalized(up(x))
     return keras.Model([images, labels], keras.layers.Activation("tanh")(_convolution(3, 7)(x)))
 
@@ -137,16 +134,21 @@ def make_discriminator(attributes: int, size: int, width: int) -> keras.Model:
     while side > LAST_MAP:
         bound = (16 * channels_in) ** -0.5
         biases = keras.initializers.RandomUniform(-bound, bound)
-        layer = keras.layers.Conv2D(width, 4, 2, "same", kernel_initializer=KERNELS, bias_initializer=biases)
+        layer = keras.layers.Conv2D(width, 4, 2, "same", kernel_initializer=_kernels(), bias_initializer=biases)
         x = keras.layers.LeakyReLU(SLOPE)(layer(x))
         side, channels_in, width = side // 2, width, 2 * width
-    classes = keras.layers.Conv2D(attributes, side, use_bias=False, kernel_initializer=KERNELS)(x)
+    classes = keras.layers.Conv2D(attributes, side, use_bias=False, kernel_initializer=_kernels())(x)
     return keras.Model(images, [_convolution(1, 3)(x), keras.layers.Flatten()(classes)])
 
 
 def _convolution(filters: int, kernel: int, stride: int = 1) -> keras.layers.Layer:
-    return keras.layers.Conv2D(filters, kernel, stride, "same", use_bias=False, kernel_initializer=KERNELS)
+    return keras.layers.Conv2D(filters, kernel, stride, "same", use_bias=False, kernel_initializer=_kernels())
 
 
 def _normalized(x: tf.Tensor) -> tf.Tensor:
     return keras.layers.ReLU()(InstanceNormalization(x.shape[-1])(x))
+
+
+def _kernels() -> keras.initializers.Initializer:
+    """PyTorch's default, the authors': uniform in ±1 / sqrt(fan in). One a layer, as it has a seed."""
+    return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
