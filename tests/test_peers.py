@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from unittest import mock
@@ -405,6 +406,8 @@ def test_weights_make_the_same_editor_again(data_dir, tmp_path):
         again = plumbing.trained(DNAGAN, task, tmp_path / "peer", labels_of)
     assert (again.step, again.attributes) == (first.step, first.attributes)
     np.testing.assert_array_equal(edit_all(first, edits), edit_all(again, edits))
+    with pytest.raises(SystemExit, match=r"peer\.npz holds weights of .*seed=0.*, not of .*seed=1"):
+        plumbing.trained(DNAGAN, dataclasses.replace(task, seed=1), tmp_path / "peer", labels_of)
 
 
 def test_a_method_that_diverges_is_left_out(data_dir, judge_dir, tmp_path, capsys):

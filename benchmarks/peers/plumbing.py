@@ -167,16 +167,22 @@ class PeerEditor:
 
 
 def trained(make: type[Peer], task: Task, path: Path, labels_of: Callable[[Sequence[str]], Labels]) -> PeerEditor:
-    """The editor of a method. Weights are in `path`; a method that has them is not trained again."""
+    """The editor of a method. Weights are in `path`; a method that has them is not trained again.
+
+    Raises:
+        SystemExit: the weights there are of another task.
+    """
     attributes = task.attributes[: make.most_attributes]
     keras.utils.set_random_seed(task.seed)
     peer = make(attributes, task.image_size, task.width)
     path = path.with_suffix(".npz")
     if path.exists():
         with np.load(path) as file:
-            updates, *weights = (file[name] for name in file.files)
+            of_task, updates, *weights = (file[name] for name in file.files)
+        if str(of_task) != repr(task):
+            raise SystemExit(f"{path} holds weights of {of_task}, not of {task}: give another --out")
         peer.set_weights(weights)
     else:
         updates = train(peer, task.source("train", attributes), task.minutes, task.seed)
-        np.savez(path, updates, *peer.weights())
+        np.savez(path, repr(task), updates, *peer.weights())
     return PeerEditor(peer, attributes, task.image_size, int(updates), labels_of(attributes))
