@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
+import sys
+
 import commands
 import numpy as np
 import pytest
@@ -16,18 +19,29 @@ from elegant_tf.synthetic import make_face
 from elegant_tf.synthetic.dressing import WEARABLE
 
 
+@pytest.fixture
+def recipe(quick_training, monkeypatch):
+    """Runs a recipe as a script, in this process, where training needs no graph."""
+    monkeypatch.syspath_prepend(commands.ROOT / "recipes")
+
+    def run(name, *words):
+        path = str(commands.ROOT / "recipes" / name)
+        monkeypatch.setattr(sys, "argv", [path, *words])
+        runpy.run_path(path, run_name="__main__")
+
+    return run
+
+
 @pytest.mark.slow
-def test_counterfactual_targets(tmp_path):
+def test_counterfactual_targets(recipe, tmp_path, capsys):
     run_dir = tmp_path / "targets"
-    small = ["--minutes=0.1", "--count=40", "--people=48", "--width=4", "--batch_size=4"]
-    done = commands.run(["recipes/counterfactual_targets.py", f"--run_dir={run_dir}", *small])
-    assert done.returncode == 0, done.stderr
-    assert "checkpoints/step-" in done.stdout
+    small = ["--minutes=0.001", "--count=40", "--people=48", "--width=4", "--batch_size=4"]
+    recipe("counterfactual_targets.py", f"--run_dir={run_dir}", *small)
+    assert "checkpoints/step-" in capsys.readouterr().out
     step = Editor.load(run_dir).step
     trained = float((run_dir / "minutes.txt").read_text())
-    small[0] = f"--minutes={trained + 0.01}"  # as if it had been interrupted; the first call may take any time to trace
-    done = commands.run(["recipes/counterfactual_targets.py", f"--run_dir={run_dir}", *small])
-    assert done.returncode == 0, done.stderr
+    small[0] = f"--minutes={trained + 0.001}"  # as if it had been interrupted; the first call may take any time
+    recipe("counterfactual_targets.py", f"--run_dir={run_dir}", *small)
     face, exemplar = make_face(0, 0).draw(64), make_face(0, 1).draw(64)
     editor = Editor.load(run_dir)
     assert editor.step > step >= 20
@@ -36,7 +50,7 @@ def test_counterfactual_targets(tmp_path):
 
 
 @pytest.mark.slow
-def test_portraits(tmp_path):
+def test_portraits(recipe, tmp_path, capsys):
     """On drawn people without accessories, as photographs."""
     people = [make_face(0, index).with_styles(dict.fromkeys(WEARABLE)) for index in range(4)]
     rows = [[f"{index}.png", *person.landmarks(96).ravel().round(1)] for index, person in enumerate(people)]
@@ -45,11 +59,10 @@ def test_portraits(tmp_path):
     table = [["file", *COLUMNS], *rows]
     (tmp_path / "points.csv").write_text("".join(",".join(map(str, row)) + "\n" for row in table))
     run_dir = tmp_path / "portraits"
-    small = ["--minutes=0.05", "--count=20", "--image_size=32", "--width=4", "--batch_size=4"]
+    small = ["--minutes=0.001", "--count=20", "--image_size=32", "--width=4", "--batch_size=4"]
     places = [f"--photos={tmp_path / 'photos'}", f"--landmarks={tmp_path / 'points.csv'}", f"--run_dir={run_dir}"]
-    done = commands.run(["recipes/portraits.py", *places, *small])
-    assert done.returncode == 0, done.stderr
-    assert "4 photographs; 0 are left out" in done.stdout
+    recipe("portraits.py", *places, *small)
+    assert "4 photographs; 0 are left out" in capsys.readouterr().out
     words = [f"--run={run_dir}", *places[:2], "--count=2", f"--out={run_dir / 'exemplars.npz'}"]
     done = commands.run(["recipes/portraits_catalogue.py", *words])
     assert done.returncode == 0, done.stderr
@@ -59,11 +72,10 @@ def test_portraits(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_student_learns_the_edits_of_its_teacher(tiny_run, tmp_path):
+def test_a_student_learns_the_edits_of_its_teacher(recipe, tiny_run, tmp_path):
     run_dir = tmp_path / "student"
-    small = ["--minutes=0.01", "--count=70", "--width=8", "--batch_size=4", f"--run_dir={run_dir}"]
-    done = commands.run(["recipes/distill.py", f"--teacher={tiny_run}", *small])
-    assert done.returncode == 0, done.stderr
+    small = ["--minutes=0.001", "--count=70", "--width=8", "--batch_size=4", f"--run_dir={run_dir}"]
+    recipe("distill.py", f"--teacher={tiny_run}", *small)
     model, teacher = read_model(run_dir), read_model(tiny_run)
     assert (model.width, model.attributes, model.depth) == (8, teacher.attributes, teacher.depth)
     assert Editor.load(run_dir).step >= 20

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import authors
-import commands
 import numpy as np
 import ours
 import pytest
@@ -19,6 +18,8 @@ from elegant_tf.cli.main import main
 from elegant_tf.config import Config
 from elegant_tf.editor import Editor
 from elegant_tf.errors import UserError
+from elegant_tf.evaluation import evaluate
+from elegant_tf.evaluation.metrics.scores import Scores
 from elegant_tf.export.torch_files import NETWORKS, file_name
 from elegant_tf.export.torch_runs import export_run, import_run
 from elegant_tf.rundir import read_config, write_config
@@ -149,20 +150,20 @@ def test_an_imported_run_trains_on_as_theirs_does(tmp_path, size, width, count):
 
 
 @pytest.mark.slow
-def test_the_command_and_the_training_it_proposes(theirs, tmp_path, capsys):
+def test_the_command_and_the_training_it_proposes(theirs, tmp_path, capsys, monkeypatch, quick_training):
     run = tmp_path / "a run"
     assert command(theirs, run) == 0
     first, second = capsys.readouterr().out.splitlines()
     assert first == f"{run}: Enc, Dec, D1, D2 of step 7"
-    words = ["-c", commands.EAGER, *shlex.split(second.removeprefix("to resume training:  elegant-tf "))]
+    words = shlex.split(second.removeprefix("to resume training:  elegant-tf "))
     write_celeba(tmp_path / "celeba", 80, SIZE, seed=0, counterfactuals=1)
     words[words.index("--data_dir=DIR")] = f"--data_dir={tmp_path / 'celeba'}"
-    done = commands.run([*words, "--steps=8", "--width=8"])
-    assert done.returncode == 2
-    assert "width (there 4, now 8)" in done.stderr
-    done = commands.run([*words, "--steps=8", "--sample_every=0", "--strategy=one_device"])
-    assert done.returncode == 0, done.stderr
-    assert "resuming at step 7" in done.stderr
+    monkeypatch.setattr(evaluate, "METRICS", [Scores])
+    monkeypatch.setattr(evaluate, "HELD_OUT_PER_EDIT", 1)
+    assert main([*words, "--steps=8", "--width=8"]) == 2
+    assert "width (there 4, now 8)" in capsys.readouterr().err
+    assert main([*words, "--steps=8", "--sample_every=0", "--strategy=one_device"]) == 0
+    assert "resuming at step 7" in capsys.readouterr().err
     assert Editor.load(run).step == 8
 
 
