@@ -40,6 +40,7 @@ OTHERS = {
     "jitter": 0.125,
     "image_size": 512,
     "depth": 4,
+    "gated_skips": "coarse",
 }
 
 
