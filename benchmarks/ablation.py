@@ -49,11 +49,6 @@ TRIALS: Mapping[str, Sequence[str]] = {
     "depth_5": ["--depth=5"],
     "width_40": ["--width=40"],
     "l1": ["--reconstruction_norm=l1", "--reconstruction_weight=1"],
-    # Meant for photographs: `--scored_on` and `--more data=celeba data_dir=…`.
-    "gate_coarse": ["--gated_skips=coarse"],
-    "gate_fine": ["--gated_skips=fine"],
-    "mask": ["--mask", "--mask_weight=0.1"],
-    "code": ["--code_weight=1"],
     "jitter": ["--jitter=0.03"],
     "warmup_500": ["--cycle_warmup_updates=500"],
     # Meant for few images: `--more faces_count=400`.

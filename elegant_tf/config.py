@@ -151,13 +151,6 @@ class ModelConfig(Group):
         "at twice the cost of an edit; training is unaffected.",
         free=True,
     )
-    gated_skips: str = _option(
-        "none",
-        "Weight the decoder's skips by what the exchange changed: not at all, at the code's places (coarse), or at "
-        "every level's own (fine).",
-        choices=("none", "coarse", "fine"),
-    )
-    mask: bool = _option(False, "Decode a mask beside the residual: the edited image is image + mask * residual.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -218,10 +211,6 @@ class LossConfig(Group):
     )
     cycle_warmup_updates: int = _option(0, "Updates over which both cycle weights grow to full size.", at_least=0)
     residual_weight: float = _option(0.0, "Weight of the mean absolute residual of edited images.")
-    mask_weight: float = _option(0.0, "Weight of the mean mask of edited images.")
-    code_weight: float = _option(
-        0.0, "Weight of code consistency: the edited image, encoded again, has the code it was decoded from."
-    )
     exchange_share: float = _option(
         0.0, "Probability that an update also exchanges each attribute it does not train; 0: one at a time.", at_most=1
     )

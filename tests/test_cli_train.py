@@ -40,7 +40,6 @@ OTHERS = {
     "jitter": 0.125,
     "image_size": 512,
     "depth": 4,
-    "gated_skips": "coarse",
 }
 
 

@@ -38,30 +38,3 @@ class Residual:
 
     def __call__(self, generator: Elegant, batch: Batch, generated: Generated, step: Step) -> tf.Tensor:
         return tf.reduce_mean(tf.abs(generated.residuals))
-
-
-class Mask:
-    """The mean mask of edited images: an edit should touch no more than it must."""
-
-    name = "mask"
-
-    def __init__(self, weight: Weight) -> None:
-        self.weight = weight
-
-    def __call__(self, generator: Elegant, batch: Batch, generated: Generated, step: Step) -> tf.Tensor:
-        return tf.reduce_mean(generated.masks)
-
-
-class CodeConsistency:
-    """C and D, encoded, have the codes that they were decoded from: the error relative to what the exchange changed."""
-
-    name = "code"
-
-    def __init__(self, weight: Weight) -> None:
-        self.weight = weight
-
-    def __call__(self, generator: Elegant, batch: Batch, generated: Generated, step: Step) -> tf.Tensor:
-        codes, _ = generator.encode(generated.edited, training=True)
-        wanted, own = tf.stop_gradient(generated.edited_codes), tf.stop_gradient(generated.codes)
-        error, change = (tf.reduce_mean(tf.square(x - wanted), axis=[1, 2, 3]) for x in (codes, own))
-        return tf.reduce_mean(error / (change + 1e-3 * tf.reduce_mean(tf.square(wanted))))

@@ -63,8 +63,6 @@ class Generated:
     edited_labels: tf.Tensor
     residuals: tf.Tensor
     partners: tf.Tensor | None = None
-    edited_codes: tf.Tensor | None = None
-    masks: tf.Tensor | None = None
     _again: Encoded | None = field(default=None, init=False, repr=False)
     _carried: tf.Tensor | None = field(default=None, init=False, repr=False)
 

@@ -33,8 +33,6 @@ class Elegant(keras.Model):
         width: int = 64,
         depth: int = 5,
         flip_tta: bool = False,
-        gated_skips: str = "none",
-        mask: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -43,7 +41,7 @@ class Elegant(keras.Model):
         self.depth = depth
         self.flip_tta = flip_tta
         self.encoder = Encoder(width, depth, dtype=self.dtype_policy, name="encoder")
-        self.decoder = Decoder(width, depth, gated_skips, mask, dtype=self.dtype_policy, name="decoder")
+        self.decoder = Decoder(width, depth, dtype=self.dtype_policy, name="decoder")
         self.built = True
 
     def get_config(self) -> dict[str, Any]:
@@ -52,8 +50,6 @@ class Elegant(keras.Model):
             "width": self.width,
             "depth": self.depth,
             "flip_tta": self.flip_tta,
-            "gated_skips": self.decoder.gated_skips,
-            "mask": self.decoder.mask,
         }
         return {**keras.layers.Layer.get_config(self), **arguments}
 

@@ -106,50 +106,14 @@ class Decoder(_Network):
         width, depth: the encoder's.
     """
 
-    def __init__(
-        self, width: int = 64, depth: int = 5, gated_skips: str = "none", mask: bool = False, **kwargs: Any
-    ) -> None:
-        super().__init__({"width": width, "depth": depth, "gated_skips": gated_skips, "mask": mask}, **kwargs)
+    def __init__(self, width: int = 64, depth: int = 5, **kwargs: Any) -> None:
+        super().__init__({"width": width, "depth": depth}, **kwargs)
         self._code_channels, *self.channels = reversed(channel_counts(width, depth))
-        self.gated_skips, self.mask, self.latest_mask = gated_skips, mask, None
         self.ups = [
             Upsample(*counts, dtype=self.dtype_policy, name=f"up{level}")
-            for level, counts in enumerate(pairwise([2 * self._code_channels, *self.channels, 4 if mask else 3]))
+            for level, counts in enumerate(pairwise([2 * self._code_channels, *self.channels, 3]))
         ]
         self.normalizations = _normalizations(depth - 1, self.dtype_policy)
-        self.gates = self._make_gates()
-
-    def _make_gates(self) -> list[keras.layers.Layer]:
-        if self.gated_skips == "fine":
-            return [
-                Upsample(*counts, dtype=self.dtype_policy, name=f"gate{level}")
-                for level, counts in enumerate(pairwise([self._code_channels, *self.channels]))
-            ]
-        if self.gated_skips == "none":
-            return []
-        gates = [
-            keras.layers.Conv2D(
-                count, 1, use_bias=False, kernel_initializer="zeros", dtype=self.dtype_policy, name=f"gate{level}"
-            )
-            for level, count in enumerate(self.channels)
-        ]
-        for gate in gates:
-            gate.build((None, None, None, self._code_channels))
-        return gates
-
-    def _gate(self, change: tf.Tensor, skips: Sequence[tf.Tensor], training: bool) -> list[tf.Tensor]:
-        """Skips, smallest first as gates are, weighted; largest first again."""
-        gated, x = [], change
-        for gate, skip in zip(self.gates, reversed(skips), strict=True):
-            if self.gated_skips == "fine":
-                x = gate(x, training=training)
-                weight = x
-                x = tf.nn.leaky_relu(x, LEAK)
-            else:
-                weight = tf.image.resize(gate(change), tf.shape(skip)[1:3], "bilinear")
-                weight = tf.cast(weight, skip.dtype)
-            gated.append(skip * 2.0 * tf.nn.sigmoid(weight))
-        return gated[::-1]
 
     def call(
         self, code: tf.Tensor, source_code: tf.Tensor, skips: Sequence[tf.Tensor], training: bool = False
@@ -161,8 +125,6 @@ class Decoder(_Network):
             source_code: the code of the image being edited, alike.
             skips: that image's skips, largest first, as the encoder gives them.
         """
-        if self.gates:
-            skips = self._gate(tf.cast(code, source_code.dtype) - source_code, skips, training)
         x = tf.concat([tf.cast(code, source_code.dtype), source_code], axis=-1)
         return self._go_on(self.ups[0](x, training=training), skips, training)
 
@@ -172,9 +134,6 @@ class Decoder(_Network):
         The source code's half of the first layer, the same for all M, is computed once.
         """
         first, many = self.ups[0], tf.shape(codes)[0] // tf.shape(source_code)[0]
-        if self.gates:
-            repeated = [tf.repeat(value, many, axis=0) for value in (source_code, *skips)]
-            return self(codes, repeated[0], repeated[1:])
         own = first.share(source_code, self._code_channels) + tf.cast(first.convolution.bias, source_code.dtype)
         own, *skips = (tf.repeat(value, many, axis=0) for value in (own, *skips))
         return self._go_on(first.share(codes, 0) + own, skips, training=False)
@@ -183,11 +142,7 @@ class Decoder(_Network):
         """From the first transposed convolution's result to the residual."""
         for up, normalization, skip in zip(self.ups[1:], self.normalizations, reversed(skips), strict=True):
             x = self._double(up, normalization, x, skip, training)
-        x = tf.cast(x, self.variable_dtype)
-        if not self.mask:
-            return 2.0 * tf.tanh(x)
-        self.latest_mask = tf.nn.sigmoid(x[..., 3:])
-        return self.latest_mask * 2.0 * tf.tanh(x[..., :3])
+        return 2.0 * tf.tanh(tf.cast(x, self.variable_dtype))
 
     def _double(
         self, up: Upsample, normalization: Normalization, x: tf.Tensor, skip: tf.Tensor, training: bool

@@ -181,7 +181,6 @@ def generate(generator: Elegant, batch: Batch, exchanged: tf.Tensor) -> Generate
         training=True,
     )
     kept, changed = halves(residuals)
-    masks = generator.decoder.latest_mask
     return Generated(
         images=images,
         labels=labels,
@@ -192,8 +191,6 @@ def generate(generator: Elegant, batch: Batch, exchanged: tf.Tensor) -> Generate
         edited=apply_residual(images, changed),
         edited_labels=labels + exchanged * (swap_halves(labels) - labels),
         residuals=changed,
-        edited_codes=edited_codes,
-        masks=None if masks is None else halves(masks)[1],
     )
 
 
