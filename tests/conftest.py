@@ -13,9 +13,6 @@ from unittest import mock
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Two processes of tests share two processors: threads of their own only get in each other's way.
-os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-
 # No test asserts a time, and every run tries the same examples.
 settings.register_profile("project", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")
