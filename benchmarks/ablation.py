@@ -4,8 +4,8 @@
     python benchmarks/ablation.py --minutes 10 --out runs/ablation --trials modern no_r1 --seeds 1 2
 
 Each trial is `train.py` with the options below in a process of its own on one core, as many at once as there are
-cores. What is scored is the last checkpoint, on the same held-out people whatever the trial and its seed: drawn ones,
-or those of a folder with counterfactual targets (`--scored_on`, for trials that `--more` gives other data). Writes
+cores. All trials and seeds are scored at their last checkpoint, on the same held-out people: drawn ones, or those of a
+folder with counterfactual targets (`--scored_on`, for trials to which `--more` gives other data). Writes
 `ablation.json` and prints a table; trials that are in it already are not made again.
 """
 

@@ -23,23 +23,15 @@ evaluate.LEAST_HELD_OUT, evaluate.HELD_OUT_PER_EDIT, evaluate.METRICS = 16, 0, [
 raise SystemExit(main.main())
 """
 
-
-def _trained(how: str) -> str:
-    indented = QUICK.replace("\n", "\n    ")
-    return f"""
+# The same, which trains as `conftest.training_quickly` does, eagerly and with plain layers.
+EAGER = f"""
 import sys
 sys.path.append({str(ROOT / "tests")!r})
 from elegant_tf.cli import tensorflow
 tensorflow.prepare_tensorflow()
 import conftest
-with conftest.{how}():{indented}
+with conftest.training_quickly():{QUICK.replace(chr(10), chr(10) + "    ")}
 """
-
-
-# The same, which trains eagerly and as on a GPU.
-EAGER = _trained("training_quickly")
-# The same, which trains as on a GPU, in a graph.
-PLAIN = _trained("as_on_a_gpu")
 
 
 def start(arguments: Sequence[str], **options) -> subprocess.Popen:

@@ -41,14 +41,14 @@ def flags(run_dir, celeba, **overrides):
         "flip": True,
         "jitter": 0.02,
         "ema_half_life": 5.0,
-        "discriminator_norm": "spectral",
+        **tiny.JUDGED_OTHERWISE,
         **overrides,
     }
-    return ["train", f"--run_dir={run_dir}", "--deterministic", *tiny.flags(**fields)]
+    return [f"--run_dir={run_dir}", "--deterministic", *tiny.flags(**fields)]
 
 
 def start(run_dir, celeba, **overrides):
-    return commands.start(["-c", commands.PLAIN, *flags(run_dir, celeba, **overrides)])
+    return commands.start(["train.py", *flags(run_dir, celeba, **overrides)])
 
 
 def read_log(run_dir):
@@ -137,7 +137,7 @@ def test_killed_runs_end_bit_identical_to_an_undisturbed_one(tmp_path, celeba):
 
 def test_divergence_stops_with_the_last_good_checkpoint_intact(tmp_path, celeba):
     words = flags(tmp_path, celeba, learning_rate=1e30, checkpoint_every=1)
-    said = finish(commands.start(["-c", commands.EAGER, *words]), 2)
+    said = finish(commands.start(["-c", commands.EAGER, "train", *words]), 2)
     assert re.search(r"error: training diverged by step \d+: .* not finite\. The last checkpoint is untouched", said)
     assert "Traceback" not in said
     for step in steps_of(tmp_path):
