@@ -51,6 +51,10 @@ TRIALS: Mapping[str, Sequence[str]] = {
     "l1": ["--reconstruction_norm=l1", "--reconstruction_weight=1"],
     "jitter": ["--jitter=0.03"],
     "warmup_500": ["--cycle_warmup_updates=500"],
+    "mask": ["--mask", "--mask_weight=0.1"],
+    "mask_lighter": ["--mask", "--mask_weight=0.05"],
+    "mask_heavier": ["--mask", "--mask_weight=0.2"],
+    "mask_alone": ["--mask", "--mask_weight=0.1", "--residual_weight=0"],
     # Meant for few images: `--more faces_count=400`.
     "augment": ["--augment=shift,cutout,colour"],
     "spectral": ["--discriminator_norm=spectral"],

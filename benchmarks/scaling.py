@@ -130,7 +130,7 @@ def volume(config: Config) -> Volume:
     """
     loss, model = config.loss, config.model
     cycle, style = bool(loss.cycle_weight), bool(loss.style_cycle_weight)
-    losses = 7 + cycle + style + bool(loss.r1_weight) + bool(loss.residual_weight)
+    losses = 7 + cycle + style + bool(loss.r1_weight) + bool(loss.residual_weight) + bool(loss.mask_weight)
     places = model.image_size // 2**model.depth
     code = FLOAT32 * places**2 * channel_counts(model.width, model.depth)[-1]
     parameters = generator_parameters(model.width, model.depth) + discriminator_parameters(config)

@@ -93,7 +93,7 @@ def check_start(config: Config) -> None:
         there = read_model(start)
     except UserError as error:
         raise UserError(f"--start_from={start}: {error}") from error
-    for name in ("attributes", "width", "depth"):
+    for name in ("attributes", "width", "depth", "mask"):
         its, mine = getattr(there, name), getattr(config.model, name)
         if its != mine:
             raise UserError(f"--start_from={start}: its --{name} is {its}, and must be this run's {mine}")

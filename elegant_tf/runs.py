@@ -41,7 +41,13 @@ _GENERATOR, _AVERAGE, _DISCRIMINATOR = "generator_variables", "averaged_variable
 def make_generator(model: ModelConfig, policy: keras.mixed_precision.Policy | str, name: str = "elegant") -> Elegant:
     """A generator with new weights."""
     return Elegant(
-        model.attributes, width=model.width, depth=model.depth, flip_tta=model.flip_tta, dtype=policy, name=name
+        model.attributes,
+        width=model.width,
+        depth=model.depth,
+        flip_tta=model.flip_tta,
+        mask=model.mask,
+        dtype=policy,
+        name=name,
     )
 
 

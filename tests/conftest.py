@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.metadata
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
@@ -31,6 +33,17 @@ LONGEST = (
     "recipes",
     "trainer",
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Kernels that one process has compiled are loaded by all others, those that tests start included."""
+    major, minor, *_ = importlib.metadata.version("tensorflow").split(".")
+    # TensorFlow 2.15 fails to compile for CPUs with a cache; versions between were not tried.
+    if "PYTEST_XDIST_WORKER" in os.environ or "TF_XLA_FLAGS" in os.environ or (int(major), int(minor)) < (2, 21):
+        return
+    folder = tempfile.mkdtemp(prefix="elegant-tf-kernels-")
+    config.add_cleanup(functools.partial(shutil.rmtree, folder, ignore_errors=True))
+    os.environ["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={folder}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -160,6 +160,12 @@ def test_instance_normalization_needs_more_than_one_place():
     assert Config.of(discriminator_norm="instance", image_size=64).loss.discriminator_norm == "instance"
 
 
+def test_a_mask_has_a_weight_only_if_there_is_one():
+    with pytest.raises(UserError, match=r"--mask_weight=0\.1: must be 0 without --mask"):
+        Config.of(mask_weight=0.1)
+    assert Config.of(mask_weight=0.1, mask=True).loss.mask_weight == 0.1
+
+
 def test_no_more_attributes_than_channels():
     names = tuple(f"a{index}" for index in range(9))
     with pytest.raises(UserError, match=r"--attributes=a0,.*at most 8"):

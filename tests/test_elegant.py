@@ -32,6 +32,13 @@ def flipping(model):
     return made
 
 
+@pytest.fixture(scope="module")
+def masking():
+    """With a mask, and flip test-time augmentation."""
+    keras.utils.set_random_seed(0)
+    return Elegant(NAMES, width=2, depth=3, flip_tta=True, mask=True)
+
+
 def mirrored(images):
     return images[..., ::-1, :]
 
@@ -63,7 +70,7 @@ def test_an_image_is_edited_the_same_alone_and_in_a_batch(model):
         np.testing.assert_allclose(model(x[one], exemplars[one], weights[one]), together[one], atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["model", "flipping"])
+@pytest.mark.parametrize("kind", ["model", "flipping", "masking"])
 def test_each_exemplar_by_itself(kind, request):
     model = request.getfixturevalue(kind)
     x, exemplars, weights = images(2, 16, 16, 3), images(2, 4, 16, 16, 3), images(2, 4, 3)
@@ -81,6 +88,13 @@ def test_an_edit_with_flip_augmentation_is_the_mean_of_both(model, flipping):
     edited, residual = flipping.edit(x, exemplars, weights)
     np.testing.assert_allclose(residual, (own + mirrored(other)) / 2, atol=1e-5)
     np.testing.assert_allclose(edited, apply_residual(x, residual), atol=1e-6)
+
+
+def test_where_the_mask_is_zero_nothing_changes(masking):
+    x, exemplars, weights = images(2, 16, 24, 3), images(2, 1, 16, 24, 3), images(2, 1, 3)
+    assert np.abs(masking.edit(x, exemplars, weights)[1]).max() > 1e-4
+    masking.decoder.ups[-1].convolution.bias.assign([1.0, 1.0, 1.0, -90.0])
+    np.testing.assert_array_equal(masking(x, exemplars, weights), x)
 
 
 def test_training_does_not_flip(model, flipping):

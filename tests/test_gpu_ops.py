@@ -5,6 +5,7 @@ import tensorflow as tf
 import tiny
 
 from elegant_tf.errors import UserError
+from elegant_tf.export import mobile_graph
 from elegant_tf.export.gpu_ops import check_gpu_ops
 from elegant_tf.export.litert import parse_model
 from elegant_tf.training.build import make_learner
@@ -48,6 +49,15 @@ def test_the_keras_model_is_refused_naming_operations_and_layers():
 def test_operations_without_a_kernel_are_refused(function, op):
     with pytest.raises(UserError, match=op):
         check_gpu_ops(convert(function, IMAGE), "a.tflite")
+
+
+def test_a_mask_has_kernels():
+    generator = make_learner(tiny.config(mask=True)).generator
+
+    def swap(image, exemplar, coefficients):
+        return mobile_graph.swap(generator, image, exemplar, coefficients)
+
+    check_gpu_ops(convert(swap, IMAGE, IMAGE, tf.TensorSpec([1, 2])), "a.tflite")
 
 
 def test_operations_with_a_kernel_pass():

@@ -9,9 +9,9 @@ from elegant_tf.export import mobile_graph
 from elegant_tf.training.build import make_learner
 
 
-@pytest.fixture(scope="module")
-def generator():
-    generator = make_learner(tiny.config(width=4)).generator
+@pytest.fixture(scope="module", params=[False, True], ids=["", "mask"])
+def generator(request):
+    generator = make_learner(tiny.config(width=4, mask=request.param)).generator
     random = np.random.default_rng(0)
     for variable in generator.weights:
         variable.assign(random.normal(0, 0.3, variable.shape))

@@ -50,7 +50,7 @@ def test_any_size_that_halves_depth_times(size, depth):
     assert [skip.shape for skip in skips] == [
         (2, size >> level, size >> level, count) for level, count in enumerate(channels[:-1], 1)
     ]
-    residual = decoder(code, code, skips)
+    residual, _ = decoder(code, code, skips)
     assert residual.shape == (2, size, size, 3)
     assert np.abs(residual).max() < 2
 
@@ -58,7 +58,7 @@ def test_any_size_that_halves_depth_times(size, depth):
 def test_sides_may_differ():
     encoder, decoder = coders()
     code, skips = encoder(images(1, 16, 40, 3))
-    assert decoder(code, code, skips).shape == (1, 16, 40, 3)
+    assert decoder(code, code, skips)[0].shape == (1, 16, 40, 3)
 
 
 def test_decoder_uses_both_codes_and_every_skip():
@@ -66,11 +66,11 @@ def test_decoder_uses_both_codes_and_every_skip():
     encoder, decoder = coders()
     code, skips = encoder(images(1, 16, 16, 3))
     inputs = [code + 0.1, code, *skips]
-    before = decoder(inputs[0], inputs[1], inputs[2:])
+    before, _ = decoder(inputs[0], inputs[1], inputs[2:])
     for index in range(len(inputs)):
         changed = list(inputs)
         changed[index] = changed[index] + 1.0
-        after = decoder(changed[0], changed[1], changed[2:])
+        after, _ = decoder(changed[0], changed[1], changed[2:])
         assert not np.allclose(before, after, atol=1e-6), index
 
 
@@ -78,9 +78,23 @@ def test_residual_is_bounded_by_two():
     encoder, decoder = coders()
     decoder.ups[-1].convolution.bias.assign([50.0, -50.0, 0.0])
     code, skips = encoder(images(1, 8, 8, 3))
-    residual = decoder(code, code, skips).numpy()
+    residual = decoder(code, code, skips)[0].numpy()
     np.testing.assert_allclose(residual[..., 0], 2.0)
     np.testing.assert_allclose(residual[..., 1], -2.0)
+
+
+def test_a_mask_weights_the_residual():
+    encoder, decoder = Encoder(2, 3), Decoder(2, 3, mask=True)
+    code, skips = encoder(images(1, 8, 8, 3))
+    residual, mask = decoder(code, code, skips)
+    assert mask.shape == (1, 8, 8, 1)
+    assert np.all((mask > 0) & (mask < 1))
+    bias = decoder.ups[-1].convolution.bias
+    bias.assign([*bias.numpy()[:3], 50.0])
+    whole, everywhere = decoder(code, code, skips)
+    np.testing.assert_allclose(everywhere, 1.0)
+    np.testing.assert_allclose(residual, mask * whole, rtol=1e-5)
+    assert Decoder(2, 3)(code, code, skips)[1] is None
 
 
 @pytest.mark.parametrize("conditioning", ["planes", "projection"])
@@ -143,7 +157,7 @@ def test_with_spectral_normalization_scores_do_not_depend_on_the_size_of_kernels
 def test_outputs_and_variables_are_float32(policy):
     encoder, decoder = coders(dtype=policy)
     code, skips = encoder(images(2, 16, 16, 3))
-    residual = decoder(code, code, skips)
+    residual, _ = decoder(code, code, skips)
     judge = discriminator(dtype=policy)
     logits = judge(images(2, 32, 32, 3), tf.ones([2, 1, 3]))
     assert residual.dtype == logits.dtype == tf.float32
@@ -158,7 +172,7 @@ def test_outputs_and_variables_are_float32(policy):
     ("kind", "arguments"),
     [
         (Encoder, (3, 4)),
-        (Decoder, (3, 4)),
+        (Decoder, (3, 4, True)),
         (Discriminator, (16, 2, 3, "projection")),
         (Discriminator, (16, 2, 3, "planes", "instance")),
         (Discriminator, (16, 2, 3, "projection", "spectral")),

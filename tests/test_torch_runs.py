@@ -216,6 +216,13 @@ def test_discriminators_that_the_authors_have_not_stay_behind(tmp_path, capsys, 
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["Dec_iter_000003.pth", "Enc_iter_000003.pth"]
 
 
+def test_a_decoder_with_a_mask_is_not_theirs(tmp_path, capsys):
+    write_config(config(mask=True), tmp_path / "run")
+    assert main(["export-torch", "--run", str(tmp_path / "run"), "--out", str(tmp_path / "out")]) == 2
+    assert "trained with --mask, which the authors' decoder does not have" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def refused(folder: Path) -> str:
     """The message of an import that must leave nothing behind."""
     before = sorted(folder.parent.rglob("*"))

@@ -119,6 +119,7 @@ def test_a_started_run_no_longer_needs_its_start(run, tmp_path):
     [
         ({"width": 4}, "its --width is 2, and must be this run's 4"),
         ({"attributes": ("Bangs", "Smiling")}, "its --attributes is"),
+        ({"mask": True}, "its --mask is False, and must be this run's True"),
         ({"start_from": "nowhere"}, "nowhere is not a run directory"),
     ],
 )

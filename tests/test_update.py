@@ -98,7 +98,7 @@ def test_each_half_moves_its_own_networks_only():
         assert not any(np.array_equal(a, b) for a, b in zip(values(moving), moved, strict=True))
 
 
-TERMS = ["mismatch_weight", "r1_weight", "cycle_weight", "style_cycle_weight", "residual_weight"]
+TERMS = ["mismatch_weight", "r1_weight", "cycle_weight", "style_cycle_weight", "residual_weight", "mask_weight"]
 
 
 @pytest.mark.parametrize("term", TERMS)
@@ -106,7 +106,7 @@ def test_further_terms_count_by_their_weight(term):
     half = "discriminator" if term in ("mismatch_weight", "r1_weight") else "generator"
 
     def loss(weight):
-        config, learner = make(precision="float64", **{term: weight})
+        config, learner = make(precision="float64", mask=term == "mask_weight", **{term: weight})
         freeze(learner.discriminator_step)
         return float(learner.update(tiny.batch(config))[half])
 

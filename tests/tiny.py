@@ -32,6 +32,8 @@ EVERY_LOSS = {
     "r1_weight": 1.0,
     "r1_every": 2,
     "residual_weight": 1.0,
+    "mask": True,
+    "mask_weight": 1.0,
     "cycle_weight": 1.0,
     "style_cycle_weight": 1.0,
     "carrier_share": 0.5,

@@ -13,7 +13,7 @@ import tensorflow as tf
 from elegant_tf.model.elegant import Elegant, apply_residual
 from elegant_tf.model.latent import block_bounds
 from elegant_tf.model.layers import Downsample, Normalization, Upsample
-from elegant_tf.model.networks import LEAK
+from elegant_tf.model.networks import LEAK, residual_and_mask
 
 # GPUs compute in float16, and take what is less than its smallest normal number, 6.1e-5, for 0.
 FLOOR = 1e-4
@@ -41,7 +41,7 @@ def edit_with_code(generator: Elegant, image: tf.Tensor, code: tf.Tensor, coeffi
     for level, (up, normalization, skip) in enumerate(levels, 1):
         with tf.name_scope(f"decoder_{level}"):
             x = _up(tf.nn.relu(normalize(x, normalization)) + skip, up)
-    return apply_residual(image, 2.0 * tf.tanh(x))
+    return apply_residual(image, residual_and_mask(x)[0])
 
 
 def swap(generator: Elegant, image: tf.Tensor, exemplar: tf.Tensor, coefficients: tf.Tensor) -> tf.Tensor:

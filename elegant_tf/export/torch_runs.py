@@ -84,12 +84,14 @@ def export_run(
         step: which checkpoint; None: the newest.
 
     Raises:
-        UserError: PyTorch is missing, there is no such run or checkpoint, or a file exists already or cannot be
-            written.
+        UserError: PyTorch is missing, there is no such run or checkpoint, its decoder has a mask, or a file exists
+            already or cannot be written.
     """
     load_torch()
     run_dir, out = any_path(run_dir, "run"), local_path(out, "out")
     config = read_config(run_dir)
+    if config.model.mask:
+        raise UserError(f"--run={run_dir}: it was trained with --mask, which the authors' decoder does not have")
     generator, step = load_generator(run_dir, step)
     discriminator = None
     theirs = config.loss.conditioning == "planes" and config.loss.discriminator_norm == "l2"

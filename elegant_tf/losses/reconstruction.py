@@ -1,4 +1,4 @@
-"""Losses of the images themselves: what decoding an unchanged code loses, and how much an edit changes."""
+"""Losses of the images themselves: what decoding an unchanged code loses, and how much and where an edit changes."""
 
 from __future__ import annotations
 
@@ -38,3 +38,15 @@ class Residual:
 
     def __call__(self, generator: Elegant, batch: Batch, generated: Generated, step: Step) -> tf.Tensor:
         return tf.reduce_mean(tf.abs(generated.residuals))
+
+
+class Mask:
+    """The mean mask of edited images: an edit should change no more places than it must."""
+
+    name = "mask"
+
+    def __init__(self, weight: Weight) -> None:
+        self.weight = weight
+
+    def __call__(self, generator: Elegant, batch: Batch, generated: Generated, step: Step) -> tf.Tensor:
+        return tf.reduce_mean(generated.masks)

@@ -49,8 +49,9 @@ class Generated:
 
     `images`: A and B; `labels`: Y_A and Y_B; `codes` and `skips`: of A and B; `exchanged`: `[2N, n]` in {0, 1}, the
     attributes that A and B exchange; `reconstructed`: A1 and B1; `edited`: C, which is A with the attributes taken
-    from B, and D, which is B with them taken from A; `edited_labels`: Y_C and Y_D; `residuals`: of C and D; `partners`:
-    codes of each example's next one of the same attribute, where they are known beforehand, see `cycle.of_next_alike`.
+    from B, and D, which is B with them taken from A; `edited_labels`: Y_C and Y_D; `residuals`: of C and D; `masks`: of
+    C and D, if the decoder has one; `partners`: codes of each example's next one of the same attribute, where they are
+    known beforehand, see `cycle.of_next_alike`.
     """
 
     images: tf.Tensor
@@ -62,6 +63,7 @@ class Generated:
     edited: tf.Tensor
     edited_labels: tf.Tensor
     residuals: tf.Tensor
+    masks: tf.Tensor | None = None
     partners: tf.Tensor | None = None
     _again: Encoded | None = field(default=None, init=False, repr=False)
     _carried: tf.Tensor | None = field(default=None, init=False, repr=False)

@@ -25,6 +25,7 @@ class Elegant(keras.Model):
         flip_tta: flip test-time augmentation: outside training, an edit is the mean of the image's edit and the
             mirrored edit of its mirror image. Their codes and skips then lie one below the other, twice as high as
             those of one image.
+        mask: whether the decoder has a mask: an edit is then `image + mask * residual`.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Elegant(keras.Model):
         width: int = 64,
         depth: int = 5,
         flip_tta: bool = False,
+        mask: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -40,8 +42,9 @@ class Elegant(keras.Model):
         self.width = width
         self.depth = depth
         self.flip_tta = flip_tta
+        self.mask = mask
         self.encoder = Encoder(width, depth, dtype=self.dtype_policy, name="encoder")
-        self.decoder = Decoder(width, depth, dtype=self.dtype_policy, name="decoder")
+        self.decoder = Decoder(width, depth, mask, dtype=self.dtype_policy, name="decoder")
         self.built = True
 
     def get_config(self) -> dict[str, Any]:
@@ -50,6 +53,7 @@ class Elegant(keras.Model):
             "width": self.width,
             "depth": self.depth,
             "flip_tta": self.flip_tta,
+            "mask": self.mask,
         }
         return {**keras.layers.Layer.get_config(self), **arguments}
 
@@ -70,15 +74,22 @@ class Elegant(keras.Model):
     ) -> tf.Tensor:
         """Residual `[N, S, S, 3]` in (-2, 2) for an edited code of the image that owns `source_code` and `skips`."""
         if training:
-            return self.decoder(code, source_code, skips, training=True)
+            return self.decode_with_mask(code, source_code, skips)[0]
         return self._decode_by(self.decoder, code, source_code, skips)
+
+    def decode_with_mask(
+        self, code: tf.Tensor, source_code: tf.Tensor, skips: Sequence[tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """`decode` in training, and the mask `[N, S, S, 1]` in (0, 1) that weights the residual; None without one."""
+        return self.decoder(code, source_code, skips, training=True)
 
     def _decode_by(
         self, decode: Callable[..., tf.Tensor], codes: tf.Tensor, source_code: tf.Tensor, skips: Sequence[tf.Tensor]
     ) -> tf.Tensor:
         if not self.flip_tta:
-            return decode(codes, source_code, skips)
-        own, mirrored = tf.split(decode(_apart(codes), _apart(source_code), [_apart(skip) for skip in skips]), 2)
+            return decode(codes, source_code, skips)[0]
+        residuals, _ = decode(_apart(codes), _apart(source_code), [_apart(skip) for skip in skips])
+        own, mirrored = tf.split(residuals, 2)
         return (own + _mirrored(mirrored)) / 2.0
 
     def edit(self, images: tf.Tensor, exemplars: tf.Tensor, coefficients: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -23,6 +23,17 @@ def channel_counts(width: int, depth: int) -> list[int]:
     return [width * min(2**level, 8) for level in range(depth)]
 
 
+def residual_and_mask(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+    """A decoder's last channels `[N, S, S, 3 or 4]` as a residual in (-2, 2) and, of the fourth, a mask in (0, 1).
+
+    The residual `[N, S, S, 3]` is weighted by the mask `[N, S, S, 1]`.
+    """
+    if x.shape[-1] == 3:
+        return 2.0 * tf.tanh(x), None
+    mask = tf.sigmoid(x[..., 3:])
+    return 2.0 * tf.tanh(x[..., :3]) * mask, mask
+
+
 class _Network(keras.Model):
     """A model whose constructor arguments are its configuration, and whose constructor makes its variables."""
 
@@ -104,21 +115,24 @@ class Decoder(_Network):
 
     Args:
         width, depth: the encoder's.
+        mask: whether a mask weights the residual.
     """
 
-    def __init__(self, width: int = 64, depth: int = 5, **kwargs: Any) -> None:
-        super().__init__({"width": width, "depth": depth}, **kwargs)
+    def __init__(self, width: int = 64, depth: int = 5, mask: bool = False, **kwargs: Any) -> None:
+        super().__init__({"width": width, "depth": depth, "mask": mask}, **kwargs)
         self._code_channels, *self.channels = reversed(channel_counts(width, depth))
         self.ups = [
             Upsample(*counts, dtype=self.dtype_policy, name=f"up{level}")
-            for level, counts in enumerate(pairwise([2 * self._code_channels, *self.channels, 3]))
+            for level, counts in enumerate(pairwise([2 * self._code_channels, *self.channels, 4 if mask else 3]))
         ]
         self.normalizations = _normalizations(depth - 1, self.dtype_policy)
 
     def call(
         self, code: tf.Tensor, source_code: tf.Tensor, skips: Sequence[tf.Tensor], training: bool = False
-    ) -> tf.Tensor:
-        """Decodes to the residual `[N, S, S, 3]`, float32 at least, in (-2, 2).
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Decodes to the residual `[N, S, S, 3]` in (-2, 2) and its mask `[N, S, S, 1]` in (0, 1), float32 at least.
+
+        The residual is weighted by the mask already, which is None without one.
 
         Args:
             code: the edited code, `[N, h, w, C]`.
@@ -128,7 +142,9 @@ class Decoder(_Network):
         x = tf.concat([tf.cast(code, source_code.dtype), source_code], axis=-1)
         return self._go_on(self.ups[0](x, training=training), skips, training)
 
-    def each(self, codes: tf.Tensor, source_code: tf.Tensor, skips: Sequence[tf.Tensor]) -> tf.Tensor:
+    def each(
+        self, codes: tf.Tensor, source_code: tf.Tensor, skips: Sequence[tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
         """`call` for M edited codes of each of N images: codes `[N * M, h, w, C]`, residuals `[N * M, S, S, 3]`.
 
         The source code's half of the first layer, the same for all M, is computed once.
@@ -138,11 +154,11 @@ class Decoder(_Network):
         own, *skips = (tf.repeat(value, many, axis=0) for value in (own, *skips))
         return self._go_on(first.share(codes, 0) + own, skips, training=False)
 
-    def _go_on(self, x: tf.Tensor, skips: Sequence[tf.Tensor], training: bool) -> tf.Tensor:
+    def _go_on(self, x: tf.Tensor, skips: Sequence[tf.Tensor], training: bool) -> tuple[tf.Tensor, tf.Tensor | None]:
         """From the first transposed convolution's result to the residual."""
         for up, normalization, skip in zip(self.ups[1:], self.normalizations, reversed(skips), strict=True):
             x = self._double(up, normalization, x, skip, training)
-        return 2.0 * tf.tanh(tf.cast(x, self.variable_dtype))
+        return residual_and_mask(tf.cast(x, self.variable_dtype))
 
     def _double(
         self, up: Upsample, normalization: Normalization, x: tf.Tensor, skip: tf.Tensor, training: bool

@@ -174,11 +174,10 @@ def generate(generator: Elegant, batch: Batch, exchanged: tf.Tensor) -> Generate
     exchanged = tf.cast(tf.concat([exchanged, exchanged], axis=0), labels.dtype)
     codes, skips = generator.encode(images, training=True)
     edited_codes = exchange(codes, swap_halves(codes)[:, None], exchanged[:, None])
-    residuals = generator.decode(
+    residuals, masks = generator.decode_with_mask(
         tf.concat([codes, edited_codes], axis=0),
         tf.concat([codes, codes], axis=0),
         [tf.concat([skip, skip], axis=0) for skip in skips],
-        training=True,
     )
     kept, changed = halves(residuals)
     return Generated(
@@ -191,6 +190,7 @@ def generate(generator: Elegant, batch: Batch, exchanged: tf.Tensor) -> Generate
         edited=apply_residual(images, changed),
         edited_labels=labels + exchanged * (swap_halves(labels) - labels),
         residuals=changed,
+        masks=None if masks is None else halves(masks)[1],
     )
 
 
