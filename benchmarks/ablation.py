@@ -54,6 +54,7 @@ TRIALS: Mapping[str, Sequence[str]] = {
     "mask": ["--mask", "--mask_weight=0.1"],
     "mask_lighter": ["--mask", "--mask_weight=0.05"],
     "mask_heavier": ["--mask", "--mask_weight=0.2"],
+    "mask_warmup_500": ["--mask", "--mask_weight=0.1", "--cycle_warmup_updates=500"],
     "mask_alone": ["--mask", "--mask_weight=0.1", "--residual_weight=0"],
     # Meant for few images: `--more faces_count=400`.
     "augment": ["--augment=shift,cutout,colour"],

@@ -71,13 +71,13 @@ class Editor:
         self._codes, self._skips = _Cache(CACHE_BYTES), _Cache(CACHE_BYTES)
         self._encoded_images = 0
         pixels = tf.TensorSpec([None, image_size, image_size, 3], tf.uint8)
-        self._encode = tf.function(self._encode_graph, input_signature=[pixels])
+        self._encode = tf.function(self._encode_graph, input_signature=[pixels], autograph=False)
         code, skips = self._encode.get_concrete_function().structured_outputs
         self._code_dtype = code.dtype.as_numpy_dtype
         exemplars = tf.TensorSpec([None, None, *code.shape[1:]], code.dtype)
         coefficients = tf.TensorSpec([None, None, len(self.attributes)], tf.float32)
         signature = [pixels, _spec(code), [_spec(skip) for skip in skips], exemplars, coefficients]
-        self._decode = tf.function(self._decode_graph, input_signature=signature)
+        self._decode = tf.function(self._decode_graph, input_signature=signature, autograph=False)
 
     @classmethod
     def load(cls, run_dir: str | os.PathLike[str], image_size: int | None = None, step: int | None = None) -> Editor:

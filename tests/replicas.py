@@ -85,7 +85,7 @@ def train_golden(strategy, count: int) -> dict[str, np.ndarray]:
 def _distributed(strategy, learner):
     import tensorflow as tf
 
-    @tf.function
+    @tf.function(autograph=False)
     def update(batch):
         terms = strategy.run(learner.update, args=(batch,))
         return {name: strategy.reduce(tf.distribute.ReduceOp.SUM, term, axis=None) for name, term in terms.items()}

@@ -178,7 +178,7 @@ def train(count, precision, compiled, gpu, run_dir=None):
             learner = round_trip(learner, ours.make_learner(count, precision, gpu=gpu), run_dir)
         if update == 0 or restored:
             step = ours.observed_update(learner)
-            step = tf.function(step) if compiled else step
+            step = tf.function(step, autograph=False) if compiled else step
         values, gradients = step(ours.batch(count, update, precision))
         trained.values.append({name: value.numpy() for name, value in values.items()})
         trained.gradients.append(ours.gradients_channel_first(learner, gradients))

@@ -326,11 +326,11 @@ def test_what_must_be_local_is_refused_by_flag_and_scheme(line, capsys):
 def test_a_killed_run_ends_like_an_undisturbed_one(tmp_path, celeba, monkeypatch):
     pytest.importorskip("trustme")
     fields = {
-        "steps": 12,
+        "steps": 6,
         "data": "celeba",
         "data_dir": celeba,
-        "checkpoint_every": 3,
-        "log_every": 3,
+        "checkpoint_every": 2,
+        "log_every": 2,
         "strategy": "one_device",
     }
     with gcs.serving(tmp_path) as store:
@@ -343,12 +343,12 @@ def test_a_killed_run_ends_like_an_undisturbed_one(tmp_path, celeba, monkeypatch
         process = subprocess.Popen(there, **options)
         for name, value in store.environment.items():
             monkeypatch.setenv(name, value)
-        while not (run_dir / "checkpoints" / "step-3.index").exists():
+        while not (run_dir / "checkpoints" / "step-2.index").exists():
             assert process.poll() is None
             time.sleep(0.2)
         process.kill()
         process.wait()
         assert (run_dir / "train.lock").exists()
         assert subprocess.run(there, **options).returncode == 0
-        assert "all 12 steps are done" in (run_dir / "train.log").read_text()
-        assert same(weights(run_dir, 12), weights(tmp_path / "run", 12))
+        assert "all 6 steps are done" in (run_dir / "train.log").read_text()
+        assert same(weights(run_dir, 6), weights(tmp_path / "run", 6))

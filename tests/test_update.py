@@ -163,7 +163,7 @@ def test_both_kinds_of_conditioning_learn_from_mismatches(conditioning):
     config, learner = make(conditioning=conditioning, mismatch_weight=1.0, learning_rate=3e-3)
     batch = tiny.batch(config)
     freeze(learner.generator_step)
-    update = tf.function(learner.update)
+    update = tf.function(learner.update, autograph=False)
     losses = [float(update(batch)["discriminator"]) for _ in range(60)]
     # Not the last one alone: at this rate it fluctuates.
     assert np.mean(losses[-10:]) < 0.9 * losses[0]
@@ -180,7 +180,7 @@ def test_graph_and_eager_agree():
     options = {"precision": "float64", "cycle_weight": 1.0, "style_cycle_weight": 1.0, "r1_weight": 1.0}
     config, eager = make(**options)
     _, compiled = make(**options)
-    update = tf.function(compiled.update)
+    update = tf.function(compiled.update, autograph=False)
     for seed in range(2):
         batch = tiny.batch(config, seed)
         expected, found = eager.update(batch), update(batch)
@@ -220,7 +220,7 @@ def test_mixed_precision_updates_near_float32(precision, norm):
     judging["conditioning"] = "projection"  # one score alone has no direction to move
     config, learner = make(precision=precision, **judging)
     _, exact = make(**judging)
-    update, batch = tf.function(learner.update), tiny.batch(config)
+    update, batch = tf.function(learner.update, autograph=False), tiny.batch(config)
     before = [*values(learner.generator), *values(learner.discriminator)]
     terms = update(batch)
     assert {term.dtype for term in terms.values()} == {tf.float32}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import glob
 import logging
 import os
@@ -35,7 +36,10 @@ def prepare_tensorflow(deterministic: bool = False) -> None:
     if (backend := os.environ.get("KERAS_BACKEND", "tensorflow")) not in ("", "tensorflow"):
         logging.warning(f"KERAS_BACKEND={backend} is ignored: elegant-tf runs on TensorFlow")
     os.environ["KERAS_BACKEND"] = "tensorflow"  # the user's keras.json may name another
-    with contextlib.nullcontext() if "tensorflow" in sys.modules else without_noise():
+    with contextlib.ExitStack() as loading:
+        if "tensorflow" not in sys.modules:
+            loading.enter_context(without_noise())
+            loading.enter_context(_without_collection())
         import elegant_tf.model  # noqa: F401, I001 - first, as it checks Keras's settings
         import tensorflow as tf
 
@@ -69,6 +73,19 @@ def without_noise() -> Iterator[None]:
         os.close(kept)
         with contextlib.suppress(subprocess.TimeoutExpired):  # a process that was started inside still writes to it
             relay.wait(_RELAY_SECONDS)
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Looks for no garbage while modules load, which takes a sixth of TensorFlow's start; later, not among them."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
 
 
 def has_gpu() -> bool:

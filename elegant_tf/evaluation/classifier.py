@@ -71,7 +71,7 @@ class AttributeClassifier:
         self.settings: Mapping[str, Any] = {}
         self.network = _make_network(len(self.attributes), image_size)
         pixels = tf.TensorSpec([None, image_size, image_size, 3], tf.uint8)
-        self._answer = tf.function(self._answer_graph, input_signature=[pixels])
+        self._answer = tf.function(self._answer_graph, input_signature=[pixels], autograph=False)
 
     def probabilities(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """The probability of each attribute in each image: float64 `[N, n]` in [0, 1]."""

@@ -115,7 +115,7 @@ def _fit(network: keras.Model, source: Source, training: Training) -> None:
     optimizer = as_keras_3(keras.optimizers.Adam(rate))
     optimizer.build(network.trainable_variables)
 
-    @tf.function
+    @tf.function(autograph=False)
     def update(batch: Mapping[str, tf.Tensor], seed: tf.Tensor) -> None:
         images = _augment(tf.concat([batch["a"], batch["b"]], axis=0), seed)
         labels = tf.concat([batch["y_a"], batch["y_b"]], axis=0)

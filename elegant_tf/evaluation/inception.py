@@ -44,7 +44,7 @@ class Inception:
     def __init__(self, weights: str | os.PathLike[str] = KERAS) -> None:
         self._network = _published() if str(weights) == KERAS else _from_file(Path(weights))
         pixels = tf.TensorSpec([None, None, None, 3], tf.uint8)
-        self._extract = tf.function(self._graph, input_signature=[pixels])
+        self._extract = tf.function(self._graph, input_signature=[pixels], autograph=False)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Features of images of any size, uint8 RGB `[N, S, S, 3]`: float32 `[N, 2048]`, 0 or more."""

@@ -304,8 +304,9 @@ class Trainer:
             self._reporter.note(f"best so far: {self._best}", routine=True)
 
     def _compile(self) -> Callable[[Iterator[Any], tf.Tensor], dict[str, tf.Tensor]]:
-        update = tf.function(self.learner.update, jit_compile=self.config.run.jit or None)
-        strategy = self._strategy
+        # Nothing in an update needs AutoGraph, which takes longer to read its code than to trace it.
+        update = tf.function(self.learner.update, jit_compile=self.config.run.jit or None, autograph=False)
+        strategy, names, dtype = self._strategy, self.learner.loss_names, self.learner.generator.variable_dtype
 
         def one(batches: Iterator[Any]) -> dict[str, tf.Tensor]:
             terms = strategy.run(update, args=(next(batches),))
@@ -313,8 +314,9 @@ class Trainer:
 
         @tf.function
         def run_updates(batches: Iterator[Any], count: tf.Tensor) -> dict[str, tf.Tensor]:
-            sums = one(batches)
-            for _ in tf.range(count - 1):
+            # The only place with an update: TensorFlow optimizes the graph of each.
+            sums = {name: tf.zeros([], dtype) for name in names}
+            for _ in tf.range(count):
                 terms = one(batches)
                 sums = {name: value + terms[name] for name, value in sums.items()}
             return {name: value / tf.cast(count, value.dtype) for name, value in sums.items()}
