@@ -344,6 +344,11 @@ def test_a_wrong_address_is_found(link):
     assert not is_address(link)
 
 
+def test_the_changelog_begins_with_this_version():
+    text = (commands.ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert re.findall(r"^## \[(.+?)\]", text, re.MULTILINE)[:2] == ["Unreleased", elegant_tf.__version__]
+
+
 @each_text
 def test_lines_are_short(page):
     front_door = blocks(commands.ROOT / "README.md", "bash")[0].strip()  # one line, because .ci/run reads it
