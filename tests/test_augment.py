@@ -184,4 +184,4 @@ def test_only_what_discriminators_see_changes():
 
     plain, augmented = losses(), losses(augment=AUGMENTATIONS)
     same = {name for name in plain if plain[name] == augmented[name]}
-    assert same == {"reconstruction", "residual", "cycle", "style_cycle"}
+    assert same == {"reconstruction", "residual", "mask", "cycle", "style_cycle"}
