@@ -37,13 +37,21 @@ LONGEST = (
 
 def pytest_configure(config: pytest.Config) -> None:
     """Kernels that one process has compiled are loaded by all others, those that tests start included."""
-    major, minor, *_ = importlib.metadata.version("tensorflow").split(".")
     # TensorFlow 2.15 fails to compile for CPUs with a cache; versions between were not tried.
-    if "PYTEST_XDIST_WORKER" in os.environ or "TF_XLA_FLAGS" in os.environ or (int(major), int(minor)) < (2, 21):
+    if "PYTEST_XDIST_WORKER" in os.environ or "TF_XLA_FLAGS" in os.environ or _version_of_tensorflow() < (2, 21):
         return
     folder = tempfile.mkdtemp(prefix="elegant-tf-kernels-")
     config.add_cleanup(functools.partial(shutil.rmtree, folder, ignore_errors=True))
     os.environ["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={folder}"
+
+
+def _version_of_tensorflow() -> tuple[int, int]:
+    """Without loading it; (0, 0) if no package of this name is there, but tensorflow-cpu, for instance."""
+    try:
+        major, minor, *_ = importlib.metadata.version("tensorflow").split(".")
+    except importlib.metadata.PackageNotFoundError:
+        return 0, 0
+    return int(major), int(minor)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
