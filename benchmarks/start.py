@@ -1,6 +1,6 @@
 """How long a training takes to start: processor seconds until TensorFlow is there, and until the first update is made.
 
-    python benchmarks/start.py --preset modern --repeats 3 --more image_size=64
+    python benchmarks/start.py --preset modern --repeats 3 --options '{"image_size": 64}'
 
 Each start is a process of its own. `first` are starts without anything kept from before; `again` are starts with a
 folder of kernels that a first one has left, see docs/performance.md. Prints medians.
@@ -54,25 +54,17 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", default="modern")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--more", nargs="+", default=[], metavar="FLAG=VALUE", help="further options, numbers or text")
+    parser.add_argument("--options", type=json.loads, default={}, help="further options of training, as JSON")
     return parser.parse_args()
 
 
 def start(arguments: argparse.Namespace, run_dir: str, xla_flags: str) -> list[float]:
-    options = {name: parse(value) for name, _, value in (text.partition("=") for text in arguments.more)}
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_XLA_FLAGS": xla_flags}
-    command = [sys.executable, "-c", START, arguments.preset, json.dumps(options), run_dir]
+    command = [sys.executable, "-c", START, arguments.preset, json.dumps(arguments.options), run_dir]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr[-3000:])
     return json.loads(done.stdout.splitlines()[-1])
-
-
-def parse(value: str) -> object:
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ class Decoder(_Network):
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Decodes to the residual `[N, S, S, 3]` in (-2, 2) and its mask `[N, S, S, 1]` in (0, 1), float32 at least.
 
-        The residual is weighted by the mask already, which is None without one.
+        With a mask, the residual is weighted by it already; without, the mask is None.
 
         Args:
             code: the edited code, `[N, h, w, C]`.
