@@ -304,7 +304,7 @@ class Trainer:
             self._reporter.note(f"best so far: {self._best}", routine=True)
 
     def _compile(self) -> Callable[[Iterator[Any], tf.Tensor], dict[str, tf.Tensor]]:
-        # Nothing in an update needs AutoGraph, which takes longer to read its code than to trace it.
+        # Nothing in an update needs AutoGraph, which would take as long as the tracing itself.
         update = tf.function(self.learner.update, jit_compile=self.config.run.jit or None, autograph=False)
         strategy, names, dtype = self._strategy, self.learner.loss_names, self.learner.generator.variable_dtype
 
