@@ -154,7 +154,7 @@ def add_styles(
 
 
 def rank_one(found: np.ndarray, styles: np.ndarray) -> float:
-    """The share of blocks that are nearest to the style of their own row, among those of ten rows."""
+    """The share of blocks whose nearest style, among ten, is their own."""
     if not np.ptp(styles, axis=0).any():
         return np.nan
     rows = (np.arange(len(styles))[:, None] + np.arange(CANDIDATES)) % len(styles)

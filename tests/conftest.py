@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _version_of_tensorflow() -> tuple[int, int]:
-    """Without loading it; (0, 0) if no package of this name is there, but tensorflow-cpu, for instance."""
+    """Read without loading TensorFlow; (0, 0) if it comes from another package, such as tensorflow-cpu."""
     try:
         major, minor, *_ = importlib.metadata.version("tensorflow").split(".")
     except importlib.metadata.PackageNotFoundError:

@@ -77,7 +77,7 @@ def without_noise() -> Iterator[None]:
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """Looks for no garbage while modules load, which takes a sixth of TensorFlow's start; later, not among them."""
+    """Suspends garbage collection while modules load, a sixth of that time; what they make is exempt from it later."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

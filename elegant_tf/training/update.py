@@ -51,10 +51,8 @@ class Learner:
     ) -> None:
         self.generator, self.discriminator, self.average = generator, discriminator, average
         self.generator_terms, self.discriminator_terms = tuple(generator_terms), tuple(discriminator_terms)
-        self.loss_names = names = (
-            *("generator", "discriminator"),
-            *(term.name for term in (*generator_terms, *discriminator_terms)),
-        )
+        terms = (*generator_terms, *discriminator_terms)
+        self.loss_names = names = ("generator", "discriminator", *(term.name for term in terms))
         if len(set(names)) < len(names):
             raise ValueError(f"every loss needs a name of its own; received {', '.join(names)}")
         self.generator_step, self.discriminator_step = generator_step, discriminator_step
