@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import importlib.metadata
 import os
 import shutil
@@ -57,6 +58,11 @@ def _version_of_tensorflow() -> tuple[int, int]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {f"test_{name}": place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
+def pytest_collection_finish() -> None:
+    """What modules made stays to the end: garbage collection need not look at it again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
