@@ -87,11 +87,24 @@ def training_quickly() -> Iterator[None]:
     """
     import tensorflow as tf
 
+    save = tf.saved_model.save
+
+    def save_in_graphs(*arguments, **options):  # or a function that all signatures call would be traced in each
+        with _functions_run_eagerly(False):
+            save(*arguments, **options)
+
+    with as_on_a_gpu(), _functions_run_eagerly(True), mock.patch.object(tf.saved_model, "save", save_in_graphs):
+        yield
+
+
+@contextlib.contextmanager
+def _functions_run_eagerly(eagerly: bool) -> Iterator[None]:
+    import tensorflow as tf
+
     before = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)
+    tf.config.run_functions_eagerly(eagerly)
     try:
-        with as_on_a_gpu():
-            yield
+        yield
     finally:
         tf.config.run_functions_eagerly(before)
 

@@ -184,14 +184,6 @@ def test_low_modules_reach_no_tensorflow(module):
         waiting |= set().union(*map(with_packages, own(names))) - seen
 
 
-def test_editing_needs_no_training_and_no_drawing():
-    program = "import sys, elegant_tf.editor; print([name for name in sys.modules if name.startswith('elegant_tf.')])"
-    done = commands.run(["-c", program])
-    assert done.returncode == 0, done.stderr
-    loaded = {name.split(".")[1] for name in ast.literal_eval(done.stdout)}
-    assert not loaded & {"training", "losses", "synthetic", "data", "sources", "evaluation"}
-
-
 def test_importing_the_package_loads_no_tensorflow():
     lines = [f"import elegant_tf.{module}" for module in (*WITHOUT_TENSORFLOW, "cli.main")]
     program = "; ".join(["import sys", "import elegant_tf", *lines, "print('tensorflow' in sys.modules)"])

@@ -32,7 +32,7 @@ NAN = math.nan
 
 
 def config(by="realised", **overrides):
-    return tiny.config(**{"keep_best": by, "evaluate_every": 1, **overrides})
+    return tiny.config(**{"keep_best": by, "evaluate_every": 1, "attribute_schedule": "mixed", **overrides})
 
 
 def generator(value):

@@ -7,6 +7,7 @@ import signal
 import time
 from types import SimpleNamespace
 
+import conftest
 import fleet
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from elegant_tf.errors import UserError
 from elegant_tf.synthetic import write_celeba
 from elegant_tf.training import strategy
 from elegant_tf.training.strategy import Workers, distribute, make_strategy
+from elegant_tf.training.trainer import Trainer
 
 FLAGS = {
     **tiny.EVERY_LOSS,
@@ -45,6 +47,17 @@ def flags(celeba):
     def make(run_dir, **overrides):
         given = {"data": "celeba", "data_dir": celeba, **FLAGS, **overrides}
         return [f"--run_dir={run_dir}", "--deterministic", *tiny.flags(**given)]
+
+    return make
+
+
+@pytest.fixture
+def plain_flags(celeba):
+    """For tests of what losses do not decide."""
+
+    def make(run_dir, **overrides):
+        fields = {"data": "celeba", "data_dir": celeba, "attribute_schedule": "mixed", **overrides}
+        return [f"--run_dir={run_dir}", *tiny.flags(**fields)]
 
     return make
 
@@ -103,15 +116,14 @@ def test_one_process_is_its_own_chief():
     workers.check_alike("the options", b"any")
 
 
-@pytest.fixture
-def alone(tmp_path, flags):
-    """A run that one device trained in float64."""
-    run_dir = tmp_path / "alone"
-    fleet.train_on_devices(1, flags(run_dir, precision="float64"))
-    return run_dir
+def train_alone(run_dir, celeba, **overrides):
+    """One device trains, in this process."""
+    config = tiny.config(**{"data": "celeba", "data_dir": str(celeba), **FLAGS, **overrides}, strategy="one_device")
+    with conftest.training_quickly():
+        Trainer(config, run_dir).train()
 
 
-def test_workers_and_devices_train_as_one_device_does(tmp_path, flags, alone):
+def test_workers_and_devices_train_as_one_device_does(tmp_path, flags, celeba):
     """Two workers, one of which is killed, then two devices, then four train three steps; the chief alone writes."""
     run_dir = tmp_path / "run"
     given = flags(run_dir, precision="float64", steps=3, checkpoint_every=1)
@@ -128,13 +140,14 @@ def test_workers_and_devices_train_as_one_device_does(tmp_path, flags, alone):
             run_dir, precision="float64", strategy="mirrored", steps=devices // 2 + 1, accumulate=4 // devices
         )
         fleet.train_on_devices(devices, given)
-    assert max(fleet.differences(alone, run_dir).values()) < 1e-12
+    train_alone(tmp_path / "alone", celeba, precision="float64")
+    assert max(fleet.differences(tmp_path / "alone", run_dir).values()) < 1e-12
 
 
 @pytest.mark.slow
-def test_workers_end_together(tmp_path, flags):
+def test_workers_end_together(tmp_path, plain_flags):
     """One is asked to stop: all leave at the same step. Then one is given other options, which is refused."""
-    given = flags(tmp_path / "run", steps=10_000, checkpoint_every=10_000)
+    given = plain_flags(tmp_path / "run", steps=10_000, checkpoint_every=10_000)
     workers = fleet.start_workers(2, given)
     while "step 2/" not in _log(tmp_path / "run") and workers[0].poll() is None:
         time.sleep(0.01)
@@ -151,9 +164,9 @@ def test_workers_end_together(tmp_path, flags):
 
 
 @pytest.mark.slow
-def test_a_worker_does_not_wait_for_ever(tmp_path, flags):
+def test_a_worker_does_not_wait_for_ever(tmp_path, plain_flags):
     impatient = f"from elegant_tf.training import strategy; strategy.WAIT_SECONDS = 3; import fleet; {RUN}"
-    [worker] = fleet.start_workers(2, flags(tmp_path / "run"), ["-c", impatient], missing=1)
+    [worker] = fleet.start_workers(2, plain_flags(tmp_path / "run"), ["-c", impatient], missing=1)
     [(status, said)] = fleet.finish([worker])
     assert status == -signal.SIGALRM
     assert re.search(r"^warning: worker 0 of .* waits for the others; SIGALRM ends it after 3 seconds$", said, re.M)
@@ -166,8 +179,8 @@ def _log(run_dir):
 
 
 @pytest.mark.slow
-def test_in_float32_they_differ_by_rounding_alone(tmp_path, flags):
+def test_in_float32_they_differ_by_rounding_alone(tmp_path, flags, celeba):
     """The median over all values: Adam's first step of a gradient that is nearly zero magnifies its rounding."""
-    fleet.train_on_devices(1, flags(tmp_path / "one", steps=1))
+    train_alone(tmp_path / "one", celeba, steps=1)
     train_two_workers(flags(tmp_path / "two", steps=1))
     assert np.median(list(fleet.differences(tmp_path / "one", tmp_path / "two").values())) < 1e-6

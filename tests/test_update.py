@@ -212,15 +212,20 @@ def test_without_a_half_life_there_is_no_average():
 
 
 @pytest.mark.parametrize(
-    ("precision", "norm"),
-    [("mixed_float16", "l2"), ("mixed_bfloat16", "l2"), ("mixed_float16", "spectral"), ("mixed_float16", "instance")],
+    ("precision", "norm", "compiled"),
+    [
+        ("mixed_float16", "l2", True),
+        ("mixed_bfloat16", "l2", False),
+        ("mixed_float16", "spectral", False),
+        ("mixed_float16", "instance", False),
+    ],
 )
-def test_mixed_precision_updates_near_float32(precision, norm):
+def test_mixed_precision_updates_near_float32(precision, norm, compiled):
     judging = {"discriminator_norm": norm, "image_size": 48 if norm == "instance" else 32}
     judging["conditioning"] = "projection"  # one score alone has no direction to move
     config, learner = make(precision=precision, **judging)
     _, exact = make(**judging)
-    update, batch = tf.function(learner.update, autograph=False), tiny.batch(config)
+    update, batch = tf.function(learner.update, autograph=False) if compiled else learner.update, tiny.batch(config)
     before = [*values(learner.generator), *values(learner.discriminator)]
     terms = update(batch)
     assert {term.dtype for term in terms.values()} == {tf.float32}
