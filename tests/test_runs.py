@@ -145,10 +145,10 @@ def test_the_model_of_faces_is_as_good_as_its_card_says(tmp_path, monkeypatch):
     monkeypatch.setattr("elegant_tf.evaluation.evaluate.METRICS", [Scores, StyleFidelity])
     monkeypatch.setattr("elegant_tf.evaluation.evaluate.LEAST_HELD_OUT", 64)  # they are for other metrics
     monkeypatch.setattr("elegant_tf.evaluation.evaluate.HELD_OUT_PER_EDIT", 0)
-    report = evaluate("faces", count=8)  # the first of the card's 64, which have 0.780, 0.093 and 0.931
+    report = evaluate("faces", count=16)  # a quarter of the card's
     assert report.json_path.parent.name == "scorecard-faces"
-    assert report.mean.realised == pytest.approx(0.773, abs=0.005)
-    assert min(score.realised for score in report.scores) >= 0.52
-    assert report.mean.leak == pytest.approx(0.106, abs=0.005)
+    assert report.mean.realised == pytest.approx(0.780, abs=0.01)
+    assert min(score.realised for score in report.scores) >= 0.58
+    assert report.mean.leak == pytest.approx(0.093, abs=0.02)
     numbers = json.loads(report.json_path.read_text())
-    assert numbers["rank_one"] == pytest.approx(0.950, abs=0.02)
+    assert numbers["rank_one"] == pytest.approx(0.931, abs=0.03)
