@@ -130,10 +130,11 @@ def volume(config: Config) -> Volume:
     """
     loss, model = config.loss, config.model
     cycle, style = bool(loss.cycle_weight), bool(loss.style_cycle_weight)
-    losses = 7 + cycle + style + bool(loss.r1_weight) + bool(loss.residual_weight) + bool(loss.mask_weight)
+    mask = model.mask and bool(loss.mask_weight)
+    losses = 7 + cycle + style + mask + bool(loss.r1_weight) + bool(loss.residual_weight)
     places = model.image_size // 2**model.depth
     code = FLOAT32 * places**2 * channel_counts(model.width, model.depth)[-1]
-    parameters = generator_parameters(model.width, model.depth) + discriminator_parameters(config)
+    parameters = generator_parameters(model.width, model.depth, model.mask) + discriminator_parameters(config)
     calls = 2 + losses + 2 * (cycle + style) + 3 * cycle
     return Volume(FLOAT32 * parameters, code * (cycle + style) + code * cycle // 2, calls)
 
@@ -147,9 +148,9 @@ def convolutions(channels: Sequence[int]) -> int:
     return sum(9 * a * b + b for a, b in pairwise(channels))
 
 
-def generator_parameters(width: int, depth: int) -> int:
+def generator_parameters(width: int, depth: int, mask: bool) -> int:
     channels = channel_counts(width, depth)
-    up = [2 * channels[-1], *reversed(channels[:-1]), 3]
+    up = [2 * channels[-1], *reversed(channels[:-1]), 4 if mask else 3]
     return convolutions([3, *channels]) + convolutions(up) + 2 * depth + 2 * (depth - 1)
 
 
@@ -177,7 +178,7 @@ def print_volume(arguments: argparse.Namespace) -> None:
     rows += [("official", 64, 64), ("official", 128, 64), ("official", 256, 64), ("official", 512, 64)]
     for name, size, width in rows:
         config = configuration(name, size, width, 16)
-        sent, generator = volume(config), generator_parameters(width, config.model.depth)
+        sent, generator = volume(config), generator_parameters(width, config.model.depth, config.model.mask)
         codes = f"{sent.codes / 1e3:.0f} kB" if sent.codes else "none"
         print(
             f"| `{name}` | {size} | {width} | {generator / 1e6:.2f} M | {discriminator_parameters(config) / 1e6:.2f} M "

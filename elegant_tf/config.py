@@ -215,7 +215,7 @@ class LossConfig(Group):
     )
     cycle_warmup_updates: int = _option(0, "Updates over which both cycle weights grow to full size.", at_least=0)
     residual_weight: float = _option(0.0, "Weight of the mean absolute residual of edited images.")
-    mask_weight: float = _option(0.0, "Weight of the mean mask of edited images; needs --mask.")
+    mask_weight: float = _option(0.1, "Weight of the mean mask of edited images, with --mask.")
     exchange_share: float = _option(
         0.0, "Probability that an update also exchanges each attribute it does not train; 0: one at a time.", at_most=1
     )
@@ -361,8 +361,8 @@ class Config:
             # Of half the side, four halvings leave one place, where every value is its own mean.
             right = f"l2 or spectral at --image_size={self.model.image_size}; instance needs more than 32"
             raise _wrong("discriminator_norm", self.loss.discriminator_norm, right)
-        if self.loss.mask_weight and not self.model.mask:
-            raise _wrong("mask_weight", self.loss.mask_weight, "0 without --mask")
+        if not self.model.mask and self.loss.mask_weight not in (0, LossConfig.mask_weight):
+            raise _wrong("mask_weight", self.loss.mask_weight, f"0 or {LossConfig.mask_weight} without --mask")
 
     @classmethod
     def of(cls, **flags: Any) -> Config:

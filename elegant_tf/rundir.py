@@ -96,7 +96,8 @@ def check_start(config: Config) -> None:
     for name in ("attributes", "width", "depth", "mask"):
         its, mine = getattr(there, name), getattr(config.model, name)
         if its != mine:
-            raise UserError(f"--start_from={start}: its --{name} is {its}, and must be this run's {mine}")
+            cure = f"give --{'' if its else 'no'}{name}" if isinstance(its, bool) else f"it must be this run's {mine}"
+            raise UserError(f"--start_from={start}: its --{name} is {its}; {cure}")
 
 
 def config_groups(run: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:

@@ -37,7 +37,9 @@ LONGEST = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Kernels that one process has compiled are loaded by all others, those that tests start included."""
+    """Kernels are compiled quickly, and those that one process has compiled are loaded by all that tests start."""
+    # XLA optimizes for longer than tests compute.
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
     # TensorFlow 2.15 fails to compile for CPUs with a cache; versions between were not tried.
     if "PYTEST_XDIST_WORKER" in os.environ or "TF_XLA_FLAGS" in os.environ or _version_of_tensorflow() < (2, 21):
         return

@@ -32,7 +32,7 @@ NAN = math.nan
 
 
 def config(by="realised", **overrides):
-    return tiny.config(**{"keep_best": by, "evaluate_every": 1, "attribute_schedule": "mixed", **overrides})
+    return tiny.config(**{"keep_best": by, "evaluate_every": 1, **overrides})
 
 
 def generator(value):

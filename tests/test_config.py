@@ -161,9 +161,10 @@ def test_instance_normalization_needs_more_than_one_place():
 
 
 def test_a_mask_has_a_weight_only_if_there_is_one():
-    with pytest.raises(UserError, match=r"--mask_weight=0\.1: must be 0 without --mask"):
-        Config.of(mask_weight=0.1)
-    assert Config.of(mask_weight=0.1, mask=True).loss.mask_weight == 0.1
+    with pytest.raises(UserError, match=r"--mask_weight=0\.2: must be 0 or 0\.1 without --mask"):
+        Config.of(mask_weight=0.2)
+    assert Config.of(mask_weight=0.2, mask=True).loss.mask_weight == 0.2
+    assert not preset("modern", mask=False).model.mask
 
 
 def test_no_more_attributes_than_channels():

@@ -78,7 +78,7 @@ def names_in(folder):
 
 
 def train(run_dir, *more, **fields):
-    fields = {"strategy": "one_device", "attribute_schedule": "mixed", "ema_half_life": 2.0, **fields}
+    fields = {"strategy": "one_device", "ema_half_life": 2.0, **fields}
     return main.main(["train", f"--run_dir={run_dir}", *tiny.flags(**fields), *more])
 
 

@@ -38,6 +38,7 @@ def flags(run_dir, celeba, **overrides):
         "steps": STEPS,
         "data": "celeba",
         "data_dir": celeba,
+        "attribute_schedule": "round_robin",
         "flip": True,
         "jitter": 0.02,
         "ema_half_life": 5.0,

@@ -27,7 +27,6 @@ FLAGS = {
     "batch_size": 8,
     "steps": 3,
     "checkpoint_every": 3,
-    "attribute_schedule": "mixed",
 }
 
 # The script `fleet.py`, from Python.
@@ -56,7 +55,7 @@ def plain_flags(celeba):
     """For tests of what losses do not decide."""
 
     def make(run_dir, **overrides):
-        fields = {"data": "celeba", "data_dir": celeba, "attribute_schedule": "mixed", **overrides}
+        fields = {"data": "celeba", "data_dir": celeba, **overrides}
         return [f"--run_dir={run_dir}", *tiny.flags(**fields)]
 
     return make

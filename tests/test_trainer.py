@@ -24,6 +24,10 @@ from elegant_tf.training.trainer import Trainer, check_run_dir
 pytestmark = pytest.mark.usefixtures("quick_training")
 
 
+# An update per attribute in each step.
+IN_TURN = {"attribute_schedule": "round_robin"}
+
+
 def train(run_dir, **overrides):
     trainer = Trainer(tiny.config(**overrides), run_dir)
     trainer.train()
@@ -40,9 +44,9 @@ def checkpoints(run_dir):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A finished run: 4 steps, checkpoints every 2, samples every 2."""
+    """A finished run: 4 steps of two updates, checkpoints every 2, samples every 2."""
     run_dir = tmp_path_factory.mktemp("runs") / "tiny run"
-    return train(run_dir, sample_every=2)
+    return train(run_dir, **IN_TURN, sample_every=2)
 
 
 def test_a_run_directory_has_everything(run):
@@ -79,8 +83,8 @@ def test_a_finished_run_has_nothing_left_to_do(run, capfd):
 
 
 def test_training_goes_on_to_a_later_step(run, tmp_path):
-    train(tmp_path, steps=2)
-    longer = train(tmp_path, steps=4)
+    train(tmp_path, **IN_TURN, steps=2)
+    longer = train(tmp_path, **IN_TURN, steps=4)
     assert longer.step == 4
     assert [row["step"] for row in rows(tmp_path)] == [1, 2, 3, 4]
     first, second = (tf.train.load_checkpoint(str(path / CHECKPOINT_DIR)) for path in (run.run_dir, tmp_path))
@@ -117,9 +121,9 @@ def test_a_started_run_no_longer_needs_its_start(run, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "reason"),
     [
-        ({"width": 4}, "its --width is 2, and must be this run's 4"),
+        ({"width": 4}, "its --width is 2; it must be this run's 4"),
         ({"attributes": ("Bangs", "Smiling")}, "its --attributes is"),
-        ({"mask": True}, "its --mask is False, and must be this run's True"),
+        ({"mask": True}, "its --mask is False; give --nomask"),
         ({"start_from": "nowhere"}, "nowhere is not a run directory"),
     ],
 )
@@ -132,7 +136,7 @@ def test_a_start_that_does_not_fit_is_refused(run, tmp_path, overrides, reason):
 
 def test_time_limit_saves_and_stops(tmp_path):
     limits = {"steps": 100_000, "checkpoint_every": 100_000, "max_minutes": 1e-6}  # It gets on in however little.
-    trainer = train(tmp_path, attribute_schedule="mixed", **limits)
+    trainer = train(tmp_path, **limits)
     assert 0 < trainer.step < 100_000
     assert trainer.step == trainer.learner.updates.numpy()  # under `mixed` an update is a step
     assert checkpoints(tmp_path) == [f"step-{trainer.step}"]
@@ -197,7 +201,7 @@ def test_two_trainings_in_one_directory_are_refused(tmp_path):
 
 
 def test_divergence_stops_and_leaves_the_last_checkpoint(tmp_path):
-    trainer = Trainer(tiny.config(steps=4, checkpoint_every=1), tmp_path)
+    trainer = Trainer(tiny.config(**IN_TURN, checkpoint_every=1), tmp_path)
     update = trainer.learner.update
 
     def poisoned(batch):
@@ -223,12 +227,12 @@ def test_a_weight_that_is_not_finite_is_never_saved(tmp_path):
 
 
 def test_another_configuration_is_refused_naming_what_differs(run):
-    other = tiny.config(width=3, learning_rate=1e-3, steps=9)
+    other = tiny.config(**IN_TURN, width=3, learning_rate=1e-3, steps=9)
     with pytest.raises(UserError) as error:
         check_run_dir(other, run.run_dir)
     assert "width (there 2, now 3), learning_rate (there 0.0002, now 0.001)" in str(error.value)
     assert "steps" not in str(error.value)
-    check_run_dir(tiny.config(steps=9, log_every=3), run.run_dir)
+    check_run_dir(tiny.config(**IN_TURN, steps=9, log_every=3), run.run_dir)
 
 
 def test_directories_that_are_no_runs(tmp_path):

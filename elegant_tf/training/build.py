@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from elegant_tf.config import Config, LossConfig
+from elegant_tf.config import Config
 from elegant_tf.errors import UserError
 from elegant_tf.losses.adversarial import Adversarial, Discrimination, R1Penalty
 from elegant_tf.losses.augment import Augmentation
@@ -51,7 +51,7 @@ def make_learner(
     for network in (generator.encoder, generator.decoder, discriminator.full, discriminator.half):
         network.recompute = config.run.recompute
     average = _copy(generator) if config.optimizer.ema_half_life else None
-    generator_terms, discriminator_terms = make_terms(config.loss, discriminator)
+    generator_terms, discriminator_terms = make_terms(config, discriminator)
     steps = [
         GradientStep(
             network.trainable_variables,
@@ -93,12 +93,13 @@ def _check_replicas(config: Config, replicas: int) -> None:
         )
 
 
-def make_terms(loss: LossConfig, discriminator: MultiScaleDiscriminator) -> tuple[list[Term], list[Term]]:
+def make_terms(config: Config, discriminator: MultiScaleDiscriminator) -> tuple[list[Term], list[Term]]:
     """L_G and L_D as their terms.
 
     `official` and `paper` have adversarial losses at both scales, and reconstruction; other terms are there if they
     have a weight.
     """
+    loss = config.loss
     scales = {"full": 1.0, "half": loss.half_scale_weight}
     augment = Augmentation(loss.augment)
     of_discriminator: list[Term] = [
@@ -111,7 +112,7 @@ def make_terms(loss: LossConfig, discriminator: MultiScaleDiscriminator) -> tupl
     of_generator.append(Reconstruction(loss.reconstruction_weight, loss.reconstruction_norm))
     if loss.residual_weight:
         of_generator.append(Residual(loss.residual_weight))
-    if loss.mask_weight:
+    if config.model.mask and loss.mask_weight:
         of_generator.append(Mask(loss.mask_weight))
     cycle: dict[str, Any] = {"carrier_share": loss.carrier_share, "warmup_updates": loss.cycle_warmup_updates}
     if loss.cycle_weight:
