@@ -57,7 +57,8 @@ def write(program: PlainElegant, folder: Path, networks=NETWORKS) -> Path:
 
 
 def config(names=NAMES, size=SIZE, width=WIDTH, **overrides) -> Config:
-    return tiny.config(**{"attributes": tuple(names), "image_size": size, "width": width, "depth": 5, **overrides})
+    shape = {"attributes": tuple(names), "image_size": size, "width": width, "depth": 5}
+    return tiny.config(**{**shape, "attribute_schedule": "round_robin", **overrides})
 
 
 @pytest.fixture
