@@ -83,7 +83,8 @@ def add_options(
     parser.add_argument("--width", type=int, default=width)
     parser.add_argument("--batch_size", type=int, default=batch_size, help="exchanges per update")
     parser.add_argument("--learning_rate", type=float, default=learning_rate)
-    parser.add_argument("--precision", default="mixed_bfloat16", help="float32 on CPUs without avx512_bf16")
+    words = "of the convolutions; float32 is faster on some CPUs, see docs/performance.md"
+    parser.add_argument("--precision", default="mixed_bfloat16", help=words)
     parser.add_argument("--seed", type=int, default=0)
 
 
