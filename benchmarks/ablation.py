@@ -52,8 +52,6 @@ TRIALS: Mapping[str, Sequence[str]] = {
     "jitter": ["--jitter=0.03"],
     "warmup_500": ["--cycle_warmup_updates=500"],
     "no_mask": ["--nomask"],
-    "code": ["--code_weight=0.05"],
-    "patches": ["--conditioning=patches"],
     "mask_lighter": ["--mask_weight=0.05"],
     "mask_heavier": ["--mask_weight=0.2"],
     # Meant for few images: `--more faces_count=400`.

@@ -186,9 +186,8 @@ class LossConfig(Group):
     )
     conditioning: str = _option(
         "planes",
-        "How labels condition the discriminators: as constant image planes; by projection, one score per attribute; or "
-        "by projection at each place of the last feature map (patches).",
-        choices=("planes", "projection", "patches"),
+        "How labels condition the discriminators: as constant image planes, or by projection, one score per attribute.",
+        choices=("planes", "projection"),
     )
     discriminator_norm: str = _option(
         "l2",
@@ -216,9 +215,6 @@ class LossConfig(Group):
     )
     cycle_warmup_updates: int = _option(0, "Updates over which both cycle weights grow to full size.", at_least=0)
     residual_weight: float = _option(0.0, "Weight of the mean absolute residual of edited images.")
-    code_weight: float = _option(
-        0.0, "Weight of code consistency: the edited image, encoded again, has the code it was decoded from."
-    )
     mask_weight: float = _option(0.1, "Weight of the mean mask of edited images, with --mask.")
     exchange_share: float = _option(
         0.0, "Probability that an update also exchanges each attribute it does not train; 0: one at a time.", at_most=1

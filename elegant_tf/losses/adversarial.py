@@ -125,12 +125,6 @@ class R1Penalty:
         """The penalty at images `[N, S, S, 3]` under labels `[N, n]`, a scalar."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
-            count = tf.shape(images)[0]
-            scores = tf.add_n(
-                [
-                    tf.reduce_mean(tf.reshape(one, [count, -1]), axis=1)
-                    for one in self._discriminator(images, labels[:, None], training=True)
-                ]
-            )
+            scores = tf.add_n(self._discriminator(images, labels[:, None], training=True))
         slopes = tape.gradient(scores, images)
         return 0.5 * tf.reduce_mean(tf.reduce_sum(tf.square(slopes), axis=[1, 2, 3]))

@@ -50,18 +50,3 @@ class Mask:
 
     def __call__(self, generator: Elegant, batch: Batch, generated: Generated, step: Step) -> tf.Tensor:
         return tf.reduce_mean(generated.masks)
-
-
-class CodeConsistency:
-    """C and D, encoded, have the codes that they were decoded from: the error relative to what the exchange changed."""
-
-    name = "code"
-
-    def __init__(self, weight: Weight) -> None:
-        self.weight = weight
-
-    def __call__(self, generator: Elegant, batch: Batch, generated: Generated, step: Step) -> tf.Tensor:
-        codes, _ = generator.encode(generated.edited, training=True)
-        wanted, own = tf.stop_gradient(generated.edited_codes), tf.stop_gradient(generated.codes)
-        error, change = (tf.reduce_mean(tf.square(x - wanted), axis=[1, 2, 3]) for x in (codes, own))
-        return tf.reduce_mean(error / (change + 1e-3 * tf.reduce_mean(tf.square(wanted))))

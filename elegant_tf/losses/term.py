@@ -51,7 +51,7 @@ class Generated:
     attributes that A and B exchange; `reconstructed`: A1 and B1; `edited`: C, which is A with the attributes taken
     from B, and D, which is B with them taken from A; `edited_labels`: Y_C and Y_D; `residuals`: of C and D; `masks`: of
     C and D, if the decoder has one; `partners`: codes of each example's next one of the same attribute, where they are
-    known beforehand, see `cycle.of_next_alike`; `edited_codes`: those that C and D were decoded from.
+    known beforehand, see `cycle.of_next_alike`.
     """
 
     images: tf.Tensor
@@ -65,7 +65,6 @@ class Generated:
     residuals: tf.Tensor
     masks: tf.Tensor | None = None
     partners: tf.Tensor | None = None
-    edited_codes: tf.Tensor | None = None
     _again: Encoded | None = field(default=None, init=False, repr=False)
     _carried: tf.Tensor | None = field(default=None, init=False, repr=False)
 

@@ -184,8 +184,7 @@ class Discriminator(_Network):
         image_size: side S of the images.
         labels: number n of labels.
         width: channels of the first block.
-        conditioning: `planes`, `projection`, or `patches`: projection at each place of the last feature map. Logits are
-            then `[N * places, L]`.
+        conditioning: `planes` or `projection`.
         norm: `l2`: the authors' `Normalization` follows each convolution; `instance`: `InstanceNormalization` follows
             each but the first, where it would take away what constant label planes add; `spectral`: all kernels, the
             dense layer's too, have spectral normalization, and there is no other.
@@ -224,9 +223,7 @@ class Discriminator(_Network):
         else:
             self.normalizations = self._make_normalizations(norm)
         cell = -(-image_size // 2**DISCRIMINATOR_DEPTH)
-        self.places = cell * cell if conditioning == "patches" else 1
-        inputs = cell * cell // self.places * self.channels[-1]
-        self.dense = self._make_dense(norm, inputs, 1 if planes else 1 + labels)
+        self.dense = self._make_dense(norm, cell * cell * self.channels[-1], 1 if planes else 1 + labels)
 
     def _copies(self, layer: keras.layers.Layer, image_size: int) -> list[keras.layers.Layer]:
         """New layers like this one, for all blocks but the first."""
@@ -267,7 +264,6 @@ class Discriminator(_Network):
             return self._score_with_planes(images, labels, training)
         scores = self._score(images, training)
         signs = 2.0 * tf.cast(labels, scores.dtype) - 1.0
-        signs = tf.repeat(signs, self.places, axis=0)
         return scores[:, :1] + tf.linalg.matvec(signs, scores[:, 1:])
 
     def _score_with_planes(self, images: tf.Tensor, labels: tf.Tensor, training: bool) -> tf.Tensor:
@@ -282,5 +278,5 @@ class Discriminator(_Network):
         normalizations = [*([] for _ in range(plain)), *([one] for one in self.normalizations)]
         for down, after in zip(self.downs, normalizations, strict=True):
             x = self._halve([down, *after], x, training)
-        x = tf.reshape(x, [-1, self.dense.kernel.shape[0]])
+        x = tf.reshape(x, [tf.shape(x)[0], self.dense.kernel.shape[0]])
         return tf.cast(self.dense(x), self.variable_dtype)

@@ -12,7 +12,7 @@ from elegant_tf.errors import UserError
 from elegant_tf.losses.adversarial import Adversarial, Discrimination, R1Penalty
 from elegant_tf.losses.augment import Augmentation
 from elegant_tf.losses.cycle import Cycle, StyleCycle
-from elegant_tf.losses.reconstruction import CodeConsistency, Mask, Reconstruction, Residual
+from elegant_tf.losses.reconstruction import Mask, Reconstruction, Residual
 from elegant_tf.losses.term import Term
 from elegant_tf.model.cpu_kernels import training_policy
 from elegant_tf.model.elegant import Elegant, MultiScaleDiscriminator
@@ -114,8 +114,6 @@ def make_terms(config: Config, discriminator: MultiScaleDiscriminator) -> tuple[
         of_generator.append(Residual(loss.residual_weight))
     if config.model.mask and loss.mask_weight:
         of_generator.append(Mask(loss.mask_weight))
-    if loss.code_weight:
-        of_generator.append(CodeConsistency(loss.code_weight))
     cycle: dict[str, Any] = {"carrier_share": loss.carrier_share, "warmup_updates": loss.cycle_warmup_updates}
     if loss.cycle_weight:
         of_generator.append(Cycle(loss.cycle_weight, **cycle))

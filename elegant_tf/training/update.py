@@ -192,7 +192,6 @@ def generate(generator: Elegant, batch: Batch, exchanged: tf.Tensor) -> Generate
         edited_labels=labels + exchanged * (swap_halves(labels) - labels),
         residuals=changed,
         masks=None if masks is None else halves(masks)[1],
-        edited_codes=edited_codes,
     )
 
 
