@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import commands
@@ -48,8 +49,19 @@ def flags(run_dir, celeba, **overrides):
     return [f"--run_dir={run_dir}", "--deterministic", *tiny.flags(**fields)]
 
 
+def launch(arguments):
+    """A process whose standard error, a file, takes all that it says while a test waits for something else.
+
+    A pipe does not: loading XLA's kernels, as `conftest` makes processes do, can say more than a pipe holds.
+    """
+    errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - open as long as the process
+    process = commands.start(arguments, stderr=errors)
+    process.errors = errors
+    return process
+
+
 def start(run_dir, celeba, **overrides):
-    return commands.start(["train.py", *flags(run_dir, celeba, **overrides)])
+    return launch(["train.py", *flags(run_dir, celeba, **overrides)])
 
 
 def read_log(run_dir):
@@ -69,9 +81,15 @@ def wait_for(process, run_dir, pattern, before=""):
 
 
 def finish(process, status):
-    _, err = process.communicate(timeout=300)
+    process.communicate(timeout=300)
+    err = errors_of(process)
     assert process.returncode == status, err[-3000:]
     return err
+
+
+def errors_of(process):
+    process.errors.seek(0)
+    return process.errors.read()
 
 
 def wait_for_a_checkpoint_being_written(process, run_dir):
@@ -82,7 +100,7 @@ def wait_for_a_checkpoint_being_written(process, run_dir):
         if any(path.name not in before for path in folder.iterdir()):
             return
         time.sleep(0.0005)
-    raise AssertionError(process.communicate()[1])
+    raise AssertionError(errors_of(process))
 
 
 def steps_of(run_dir):
@@ -138,7 +156,7 @@ def test_killed_runs_end_bit_identical_to_an_undisturbed_one(tmp_path, celeba):
 
 def test_divergence_stops_with_the_last_good_checkpoint_intact(tmp_path, celeba):
     words = flags(tmp_path, celeba, learning_rate=1e30, checkpoint_every=1)
-    said = finish(commands.start(["-c", commands.EAGER, "train", *words]), 2)
+    said = finish(launch(["-c", commands.EAGER, "train", *words]), 2)
     assert re.search(r"error: training diverged by step \d+: .* not finite\. The last checkpoint is untouched", said)
     assert "Traceback" not in said
     for step in steps_of(tmp_path):
